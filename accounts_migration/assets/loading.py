@@ -1,0 +1,218 @@
+"""`target/<entity>`: accepted rows loaded batch by batch, then counted and read back.
+
+Here: the asset, when it refuses to load, and its checks. Not here: SQL (`accounts_migration.databases`), the comparison
+(`accounts_migration.reconciliation`).
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from accounts_migration.assets.cleaning import refuse_unless_same_policies, reject_rate
+from accounts_migration.assets.failures import failing_clearly
+from accounts_migration.assets.links import (
+    add_metadata,
+    ancestors,
+    batches_of,
+    cleaned_key,
+    column_schema,
+    partitioning,
+    target_key,
+)
+from accounts_migration.assets.snapshot import SNAPSHOT
+from accounts_migration.assets.verdicts import Verdict, check_results, content_metadata
+from accounts_migration.databases.snapshot import Snapshot
+from accounts_migration.databases.bookkeeping import Snapshot as SnapshotRecord
+from accounts_migration.databases.target import BatchLoaded, BatchToLoad, Target
+from accounts_migration.entities import ENTITIES, Entity
+from accounts_migration.entities.defects import DEFECT_SCHEMA
+from accounts_migration.entities.policies import Policies
+from accounts_migration.errors import MigrationError
+from accounts_migration.io_managers import StagingIOManager
+from accounts_migration.reconciliation.accounting import laws
+from accounts_migration.reconciliation.content import ContentComparison
+from accounts_migration.reconciliation.target_content import compare_entity
+from accounts_migration.reconciliation.target_totals import target_totals_by_batch
+from accounts_migration.resources import TargetResource
+from accounts_migration.staging import Staged
+from accounts_migration.streams import read_ahead
+
+ACCOUNTING_CHECK, TOTALS_CHECK, CONTENT_CHECK = "accounting_law", "control_totals", "content"
+
+_DESCRIPTIONS = {
+    ACCOUNTING_CHECK: "source rows = loaded + rejected + excluded, counted in the two databases (contract section 1).",
+    TOTALS_CHECK: "Control totals of the target are those of the cleaned rows, exact to the cent (contract section 7).",
+    CONTENT_CHECK: "Every loaded row read back equals the cleaned row in every column (contract section 7).",
+}
+
+
+def target_asset(entity: Entity) -> dg.AssetsDefinition:
+    """Return the asset that loads an entity, with its checks."""
+    key = target_key(entity)
+
+    @dg.asset(
+        key=key,
+        group_name="target",
+        kinds={"sql"},
+        ins={"snapshot": dg.AssetIn(SNAPSHOT), "rows": dg.AssetIn(cleaned_key(entity))},
+        deps=[target_key(ENTITIES[parent]) for parent in entity.parents],
+        pool="target",
+            check_specs=[
+            dg.AssetCheckSpec(name, asset=key, description=description) for name, description in _DESCRIPTIONS.items()
+        ],
+        metadata={"dagster/column_schema": column_schema(entity)},
+        description=f"Table {entity.name} of the target; one database transaction for each batch.",
+        **partitioning(entity),
+    )
+    def load(
+        context: dg.AssetExecutionContext,
+        snapshot: Snapshot,
+        rows: Staged,
+        policies: dg.ResourceParam[Policies],
+        target: dg.ResourceParam[TargetResource],
+        staging_io: dg.ResourceParam[StagingIOManager],
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+        batches = batches_of(context, entity)
+        with failing_clearly():
+            _refuse_unaccepted(entity, rows, snapshot, policies, staging_io)
+            with target.open() as database, database.lock():
+                database.prepare()
+                database.refuse_foreign_rows([entity.name])
+                for place, batch in enumerate(batches, start=1):
+                    loaded = database.load_batch(_batch_to_load(entity, batch, rows, snapshot, policies))
+                    context.log.info(f"{entity.name} {batch}: {_sentence(loaded)} ({place} of {len(batches)})")
+                    add_metadata(context, key, entity, batch, _metadata(loaded))
+                content = compare_entity(entity, rows, database, everything=_is_everything(entity, database, batches))
+                checks = {
+                    ACCOUNTING_CHECK: _accounting(entity, database, snapshot, batches),
+                    TOTALS_CHECK: _totals(entity, database, rows),
+                    CONTENT_CHECK: _content(entity, rows, content),
+                }
+        yield dg.MaterializeResult()
+        for name, verdicts in checks.items():
+            yield from check_results(context, key, name, verdicts)
+
+    return load
+
+
+def _refuse_unaccepted(
+    entity: Entity, rows: Staged, snapshot: Snapshot, policies: Policies, staging: StagingIOManager
+) -> None:
+    """Raise MigrationError unless the rows and those of all their parents passed their blocking checks.
+
+    A blocking check stops what follows in its own run only; this holds in a later run, too.
+    """
+    for link in [*ancestors(entity), entity]:
+        staged = rows if link is entity else staging.staged(cleaned_key(link))
+        refuse_unless_same_policies(staged, policies)
+        for batch in staged.batches:
+            manifest = staged.manifest(batch)
+            if not manifest["accounted_for"] or manifest["schema_failures"]:
+                raise MigrationError(
+                    f"The load of {entity.name} is refused",
+                    why=f"{staged.name}, batch {batch}, did not pass its checks",
+                    remedy=f"See the checks of {staged.name}, and materialize it again",
+                )
+        rate = reject_rate(link, staged, snapshot, policies)
+        if not rate.within:
+            raise MigrationError(
+                f"The load of {entity.name} is refused",
+                why=f"{rate.rejected:,} of {rate.rows:,} rows of {link.legacy_table} are rejected, "
+                f"and max_reject_rate is {rate.allowed}",
+                remedy="Mend the source and take a new snapshot, or raise the policy max_reject_rate",
+            )
+
+
+def _batch_to_load(
+    entity: Entity, batch: str, rows: Staged, snapshot: Snapshot, policies: Policies
+) -> BatchToLoad:
+    manifest = rows.manifest(batch)
+    return BatchToLoad(
+        entity=entity.name,
+        batch=batch,
+        snapshot=SnapshotRecord(snapshot.snapshot_id, snapshot.source, snapshot.sha256, snapshot.time),
+        policies=policies.as_json(),
+        policies_digest=policies.digest,
+        content_digest=manifest["content_digest"],
+        source_rows=manifest["source_rows"],
+        rejected=manifest["rejected"],
+        excluded=manifest["excluded"],
+        control_totals=json.dumps(manifest["control_totals"]),
+        rows=(part.drop_columns(["batch"]) for part in read_ahead(rows.scan("rows", [batch]))),
+        defects=_defects(entity, batch, rows),
+    )
+
+
+def _defects(entity: Entity, batch: str, rows: Staged) -> Iterator[pa.RecordBatch]:
+    for part in rows.scan("defects", [batch]):
+        yield part.select(DEFECT_SCHEMA.names)
+
+
+def _sentence(loaded: BatchLoaded) -> str:
+    if loaded.road == "insert":
+        return f"{loaded.loaded:,} rows loaded"
+    written = f"{loaded.inserted:,} inserted, {loaded.updated:,} updated, {loaded.removed:,} removed"
+    return f"{loaded.loaded:,} rows stand, {written if loaded.rows_written else 'unchanged'}"
+
+
+def _metadata(loaded: BatchLoaded) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
+        "rows": loaded.loaded,
+        "inserted": loaded.inserted,
+        "updated": loaded.updated,
+        "removed": loaded.removed,
+    }
+    if loaded.removed_elsewhere:
+        wanting = ", ".join(f"{entity} {batch}" for entity, batch in sorted(loaded.removed_elsewhere)[:20])
+        metadata["batches that want loading again"] = wanting
+    return metadata
+
+
+def _is_everything(entity: Entity, database: Target, batches: list[str]) -> bool:
+    recorded = {record.batch for record in database.recorded_batches() if record.entity == entity.name}
+    return recorded <= set(batches)
+
+
+def _accounting(entity: Entity, database: Target, snapshot: Snapshot, batches: list[str]) -> dict[str, Verdict]:
+    source = snapshot.tables[entity.legacy_table].batches
+    lines = laws(entity.name, source, database.counts_by_batch(entity.name), database.defect_counts(), batches)
+    return {
+        line.batch: Verdict(
+            line.holds,
+            {
+                "source rows": line.source,
+                "loaded": line.loaded,
+                "rejected": line.rejected,
+                "excluded": line.excluded,
+                "unexplained": line.unexplained,
+            },
+        )
+        for line in lines
+    }
+
+
+def _totals(entity: Entity, database: Target, rows: Staged) -> dict[str, Verdict]:
+    found = target_totals_by_batch(database, entity.name, list(rows.batches))
+    verdicts = {}
+    for batch in rows.batches:
+        expected = rows.manifest(batch)["control_totals"]
+        wrong = [group for group in {*expected, *found[batch]} if expected.get(group) != found[batch].get(group)]
+        verdicts[batch] = Verdict(not wrong, {"totals compared": len(expected), "different": ", ".join(sorted(wrong)[:20])})
+    return verdicts
+
+
+def _content(entity: Entity, rows: Staged, content: ContentComparison) -> dict[str, Verdict]:
+    if entity.batch_column is None or len(rows.batches) == 1:
+        expected = sum(rows.manifest(batch)["cleaned"] for batch in rows.batches)
+        passed = content.is_equal and bool(content.compared or not expected)
+        return {batch: Verdict(passed, content_metadata(content)) for batch in rows.batches}
+    verdicts = {}
+    for batch in rows.batches:
+        compared, different = content.compared_by_batch[batch], content.differences_of(batch)
+        passed = different == 0 and compared == rows.manifest(batch)["cleaned"]
+        verdicts[batch] = Verdict(passed, {"rows compared": compared, "differences": different})
+    stray = {batch for _, batch in content.counts} - set(rows.batches)
+    return verdicts | {batch: Verdict(False, {"differences": content.differences_of(batch)}) for batch in stray}

@@ -1,0 +1,110 @@
+"""The snapshot of the legacy database, and which of its rows share a key.
+
+Here: `legacy/snapshot` and `legacy/duplicates`. Not here: the raw tables (`accounts_migration.assets.chain`).
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+
+from accounts_migration.assets.failures import failing_clearly
+from accounts_migration.databases.legacy_source import read_keys, read_whole_rows
+from accounts_migration.databases.snapshot import Snapshot
+from accounts_migration.entities import ENTITIES, Entity
+from accounts_migration.entities.columns import LegacyColumn, ParsedColumn
+from accounts_migration.entities.entity import LegacyChunk
+from accounts_migration.entities.keys import DUPLICATE_SCHEMA, KeyChunk, judge_duplicates, rows_sharing_a_key
+from accounts_migration.entities.policies import Policies
+from accounts_migration.staging import WHOLE
+from accounts_migration.partitions import register_batches
+from accounts_migration.resources import LegacyResource, legacy_table
+from accounts_migration.staging import StagedOutput
+
+SNAPSHOT = dg.AssetKey(["legacy", "snapshot"])
+DUPLICATES = dg.AssetKey(["legacy", "duplicates"])
+
+
+@dg.asset(key=SNAPSHOT, group_name="legacy", kinds={"sqlite"}, io_manager_key="snapshot_io")
+def snapshot(
+    context: dg.AssetExecutionContext, legacy: dg.ResourceParam[LegacyResource]
+) -> dg.Output[Snapshot]:
+    """One consistent copy of the legacy database, taken by online backup into BACKUP_DIR and proved whole.
+
+    Registers the batches found in it. An unchanged source gives the snapshot taken before.
+    """
+    with failing_clearly():
+        taken = legacy.take_snapshot()
+    batches = taken.tables[ENTITIES["transaction"].legacy_table].batches
+    new = register_batches(context.instance, batches)
+    for item in taken.unmigrated:
+        context.log.warning(str(item))
+    context.log.info(f"snapshot {taken.snapshot_id}: {len(batches)} batches, {taken.size:,} bytes, integrity {taken.integrity}")
+    return dg.Output(
+        taken,
+        data_version=dg.DataVersion(taken.sha256),
+        metadata={
+            "snapshot_id": taken.snapshot_id,
+            "source": taken.source,
+            "folder": dg.MetadataValue.path(taken.folder),
+            "sha256": taken.sha256,
+            "bytes": taken.size,
+            "taken_at": taken.taken_at,
+            "integrity_check": taken.integrity,
+            **{f"rows of {name}": table.rows for name, table in taken.tables.items()},
+            "batches": len(batches),
+            "new batches": len(new),
+            "not migrated": dg.MetadataValue.md("\n".join(f"- {item}" for item in taken.unmigrated) or "nothing"),
+        },
+    )
+
+
+@dg.asset(
+    key=DUPLICATES,
+    group_name="legacy",
+    ins={"snapshot": dg.AssetIn(SNAPSHOT)},
+    io_manager_key="staging_io",
+    kinds={"parquet"},
+)
+def duplicates(
+    context: dg.AssetExecutionContext, snapshot: Snapshot, policies: dg.ResourceParam[Policies]
+) -> dg.Output[StagedOutput]:
+    """Rows of the snapshot that share a key, and the verdict on each: EXACT_DUPLICATE or DUPLICATE_KEY.
+
+    Judged over the whole snapshot, so that a single batch can be cleaned on its own.
+    """
+    found = {name: _duplicates_of(entity, snapshot, policies) for name, entity in ENTITIES.items()}
+    counts = {name: table.num_rows for name, table in found.items()}
+    context.log.info("rows sharing a key: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
+    output = StagedOutput(
+        snapshot_id=snapshot.snapshot_id,
+        schemas=dict.fromkeys(found, DUPLICATE_SCHEMA),
+        batches=[WHOLE],
+        chunks=[{name: _labelled(table) for name, table in found.items()}],
+        summary=lambda _: {"policies_digest": policies.digest},
+    )
+    return dg.Output(output, metadata={f"rows of {name}": count for name, count in counts.items()})
+
+
+def _labelled(table: pa.Table) -> pa.Table:
+    return table.add_column(0, "batch", pa.array([WHOLE] * table.num_rows, pa.string()))
+
+
+def _duplicates_of(entity: Entity, snapshot: Snapshot, policies: Policies) -> pa.Table:
+    table, manifest = legacy_table(entity), snapshot.tables[entity.legacy_table]
+    column = entity.key_column
+
+    def scan() -> Iterator[KeyChunk]:
+        for rows in read_keys(snapshot.path, table, column, manifest.classes[column], manifest.row_id):
+            chunk = LegacyChunk(rows, (column,), manifest.row_id is not None)
+            yield KeyChunk(np.asarray(rows["row"]), chunk.column(column))
+
+    def parse(keys: LegacyColumn) -> ParsedColumn:
+        return entity.parse_keys(keys, policies.legacy_encoding)
+
+    suspects = rows_sharing_a_key(scan, manifest.rows, parse)
+    if not suspects:
+        return DUPLICATE_SCHEMA.empty_table()
+    whole = read_whole_rows(snapshot.path, table, manifest.row_id, sorted(suspects))
+    return judge_duplicates((row, suspects[row], encoded) for row, encoded in whole)

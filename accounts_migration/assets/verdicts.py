@@ -1,0 +1,72 @@
+"""Check results, for each partition where there are partitions.
+
+Here: how a check's verdict reaches Dagster from a run over one batch or over a range. Not here: what is checked.
+
+In a run over a range Dagster stores a check's result without a partition. So one evaluation is logged for each batch,
+and one summary result carries the failure that blocks what comes after.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from accounts_migration.reconciliation.content import DIFFERENT, MISSING, UNEXPECTED, ContentComparison
+
+BATCHES_NAMED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The verdict of one check on one batch; metadata small and without personal data."""
+
+    passed: bool
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def check_results(
+    context: dg.AssetExecutionContext,
+    asset_key: dg.AssetKey,
+    check: str,
+    verdicts: Mapping[str, Verdict],
+    summary: Mapping[str, Any] | None = None,
+) -> Iterator[dg.AssetCheckResult]:
+    """Report one check: an evaluation for each batch of a range, and the result that may block."""
+    failed = [batch for batch, verdict in verdicts.items() if not verdict.passed]
+    ranged = context.has_partition_key is False and context.has_partition_key_range
+    if ranged and len(verdicts) > 1:
+        for batch, verdict in verdicts.items():
+            context.log_event(
+                dg.AssetCheckEvaluation(
+                    asset_key=asset_key,
+                    check_name=check,
+                    passed=verdict.passed,
+                    metadata=dict(verdict.metadata),
+                    partition=batch,
+                )
+            )
+        metadata: dict[str, Any] = {"batches": len(verdicts), "batches failed": len(failed), **(summary or {})}
+        if failed:
+            metadata["failed"] = ", ".join(failed[:BATCHES_NAMED])
+    else:
+        metadata = {**(summary or {})}
+        for verdict in verdicts.values():
+            metadata |= verdict.metadata
+    yield dg.AssetCheckResult(
+        asset_key=asset_key, check_name=check, passed=not failed and bool(verdicts), metadata=metadata
+    )
+
+
+def content_metadata(comparison: ContentComparison) -> dict[str, Any]:
+    """Return what a check says of a comparison: rows compared, differences by name, a few of them."""
+    metadata: dict[str, Any] = {"rows compared": comparison.compared}
+    metadata |= {kind: comparison.count(kind) for kind in (MISSING, UNEXPECTED, DIFFERENT)}
+    if comparison.examples:
+        lines = ["| difference | batch | key | column | expected | found |", "| --- | --- | --- | --- | --- | --- |"]
+        lines += [
+            f"| {one.kind} | {one.batch} | {one.key} | {one.column} | {one.expected} | {one.found} |"
+            for one in comparison.examples
+        ]
+        metadata["examples"] = dg.MetadataValue.md("\n".join(lines))
+    return metadata

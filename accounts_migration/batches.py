@@ -1,0 +1,43 @@
+"""The words by which a person names batches: `2024-03`, `2024-01..2024-06`, `undated`, several with commas.
+
+Not here: the partitions themselves (`accounts_migration.partitions`).
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from accounts_migration.errors import UsageError
+
+_MONTH = re.compile(r"(19\d\d|20\d\d|2100)-(0[1-9]|1[0-2])")
+
+
+def chosen_batches(words: Sequence[str], known: Iterable[str]) -> list[str]:
+    """Return the known batches that the words name, in order.
+
+    Raises:
+        UsageError: A word is no batch or range, or names none of the known batches.
+    """
+    batches = sorted(known)
+    chosen: set[str] = set()
+    for word in (part.strip() for text in words for part in text.split(",")):
+        first, dots, last = word.partition("..")
+        last = last if dots else first
+        if not (_is_batch(first) and _is_batch(last)) or first > last:
+            raise UsageError(
+                f"Cannot read the batches {word!r}",
+                why="a batch is a month, `undated`, or a range of months",
+                remedy="Write --batches 2024-03, --batches 2024-01..2024-06 or --batches undated",
+            )
+        found = [batch for batch in batches if first <= batch <= last]
+        if not found:
+            raise UsageError(
+                f"There is no batch {word}",
+                why=f"the snapshot holds {batches[0]} to {batches[-1]}" if batches else "the snapshot has no transactions",
+                remedy="Name batches that the snapshot holds",
+            )
+        chosen |= set(found)
+    return sorted(chosen)
+
+
+def _is_batch(word: str) -> bool:
+    return word == "undated" or _MONTH.fullmatch(word) is not None

@@ -1,0 +1,219 @@
+"""The command line: words in, jobs launched, what they recorded out.
+
+Here: arguments and exit statuses (0 done and proved; 1 refused or failed; 2 wrong usage or configuration). Not here: what
+happens (`accounts_migration.migration`) and how it looks (`accounts_migration.console`).
+"""
+
+import csv
+import json
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from accounts_migration.errors import MigrationError, UsageError
+
+app = typer.Typer(
+    help="Moves a legacy bank database into the Account Processing System and proves it to the cent and to the row.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Source = Annotated[str | None, typer.Argument(help="The legacy SQLite file; SOURCE_DB where left out.")]
+TargetUrl = Annotated[
+    str | None, typer.Argument(help="A path, sqlite:///... or postgresql://...; TARGET_DB where left out.")
+]
+PolicyOption = Annotated[
+    list[str] | None, typer.Option("--policy", metavar="NAME=VALUE", help="A policy of the contract; several allowed.")
+]
+JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the summary as JSON, too.")]
+
+
+class Format(StrEnum):
+    """How `defects` lists."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+class Engine(StrEnum):
+    """Where the demo migrates to."""
+
+    sqlite = "sqlite"
+    postgres = "postgres"
+
+
+def _policies(words: list[str] | None) -> dict[str, str]:
+    chosen = {}
+    for word in words or []:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise UsageError(
+                f"Cannot read the policy {word!r}", why="it has no value", remedy="Write --policy NAME=VALUE"
+            )
+        chosen[name.strip()] = value
+    return chosen
+
+
+@app.command()
+def migrate(
+    source: Source = None,
+    target: TargetUrl = None,
+    batches: Annotated[
+        list[str] | None,
+        typer.Option("--batches", metavar="FIRST..LAST", help="Only these months of transactions; several allowed."),
+    ] = None,
+    policy: PolicyOption = None,
+    summary: JsonOption = None,
+) -> None:
+    """Migrate SOURCE into TARGET: snapshot, clean, judge, load, add constraints, prove."""
+    from accounts_migration import console, logs, migration
+    from accounts_migration.settings import load_settings
+
+    settings = load_settings(_policies(policy), source_db=source, target_db=target)
+    log = logs.start_log(settings.logs, quiet=False)
+    outcome = migration.migrate(settings, batches or [])
+    console.show_outcome(outcome, settings, log, "MIGRATED")
+    if summary:
+        console.write_json(outcome, summary)
+    raise typer.Exit(0 if outcome.success else 1)
+
+
+@app.command()
+def verify(
+    source: Source = None, target: TargetUrl = None, policy: PolicyOption = None, summary: JsonOption = None
+) -> None:
+    """Compare every row of TARGET with SOURCE; exit status 0 only if everything holds."""
+    from accounts_migration import console, logs, migration
+    from accounts_migration.settings import load_settings
+
+    settings = load_settings(_policies(policy), source_db=source, target_db=target)
+    log = logs.start_log(settings.logs, quiet=False)
+    outcome = migration.verify(settings, keep_policies=bool(policy))
+    console.show_outcome(outcome, settings, log, "VERIFIED")
+    if summary:
+        console.write_json(outcome, summary)
+    raise typer.Exit(0 if outcome.success else 1)
+
+
+@app.command()
+def defects(
+    target: TargetUrl = None,
+    entity: Annotated[str | None, typer.Option(help="Only this entity.")] = None,
+    form: Annotated[Format, typer.Option("--format", help="How to list.")] = Format.table,
+    show_personal_data: Annotated[
+        bool, typer.Option("--show-personal-data", help="Show names, e-mail, phone and texts unmasked.")
+    ] = False,
+) -> None:
+    """List the rejected, excluded and repaired rows of TARGET with their reasons."""
+    from accounts_migration.entities import ENTITIES
+    from accounts_migration.resources import TargetResource
+    from accounts_migration.settings import load_settings
+
+    if entity is not None and entity not in ENTITIES:
+        raise UsageError(
+            f"There is no entity {entity!r}", why="it is not known", remedy=f"Name one of {', '.join(ENTITIES)}"
+        )
+    settings = load_settings(target_db=target)
+    with TargetResource(settings.target_db).open() as database:
+        _list(_defect_rows(database.defects(entity), show_personal_data), form)
+
+
+def _defect_rows(batches: Any, show_personal_data: bool) -> Iterator[dict[str, Any]]:
+    from accounts_migration.entities.defects import without_personal_data
+
+    for batch in batches:
+        for row in batch.to_pylist():
+            yield row if show_personal_data else without_personal_data(row)
+
+
+_SHOWN = ("entity", "batch", "source_key", "source_row_id", "action", "reasons", "column", "old_value", "new_value")
+
+
+def _list(rows: Iterator[dict[str, Any]], form: Format) -> None:
+    from accounts_migration.entities.defects import DEFECT_SCHEMA
+
+    if form is Format.json:
+        for place, row in enumerate(rows):
+            sys.stdout.write(("[\n" if place == 0 else ",\n") + json.dumps(row, ensure_ascii=False))
+            empty = False
+        sys.stdout.write("[]\n" if "empty" not in locals() else "\n]\n")
+        return
+    if form is Format.csv:
+        writer = csv.DictWriter(sys.stdout, DEFECT_SCHEMA.names)
+        writer.writeheader()
+        writer.writerows(rows)
+        return
+    from accounts_migration.console import OUT, _plain
+
+    table = Table(*_SHOWN)
+    for row in rows:
+        table.add_row(*("" if row[name] is None else _plain(str(row[name])) for name in _SHOWN))
+    OUT.print(table)
+
+
+@app.command("demo-source")
+def demo_source(
+    path: Annotated[Path, typer.Argument(help="The SQLite file to write; it must not exist.")],
+    accounts: Annotated[int, typer.Option(min=1, help="Number of accounts.")] = 10_000,
+    transactions: Annotated[int, typer.Option(min=0, help="Number of transactions.")] = 250_000,
+    dirt: Annotated[float, typer.Option(min=0, max=1, help="Share of defective rows.")] = 0.001,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same file.")] = 1,
+) -> None:
+    """Write a realistic legacy database, with defects of every kind."""
+    from accounts_migration.demo_source import write_demo_source
+
+    write_demo_source(path, accounts=accounts, transactions=transactions, dirt=dirt, seed=seed)
+    typer.echo(f"wrote {path}: {accounts:,} accounts, {transactions:,} transactions, about {dirt:.2%} defective rows")
+
+
+@app.command()
+def demo(
+    target: Annotated[Engine, typer.Option(help="The engine of the target.")] = Engine.sqlite,
+    accounts: Annotated[int, typer.Option(min=1, help="Number of accounts.")] = 10_000,
+    transactions: Annotated[int, typer.Option(min=0, help="Number of transactions.")] = 250_000,
+) -> None:
+    """Write a demo source with defects and migrate it; a new folder below MIGRATION_HOME/demo each time."""
+    from accounts_migration.demo import run_demo
+
+    raise typer.Exit(run_demo(target.value, accounts, transactions))
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="The port on 127.0.0.1.")] = 3000,
+) -> None:
+    """Open the Dagster UI with its daemon, on the instance that the command line records its runs on."""
+    from accounts_migration.instance import prepare_instance
+    from accounts_migration.settings import load_settings
+
+    settings = load_settings()
+    folder = prepare_instance(settings.instance_folder, is_ours=settings.dagster_home is None)
+    typer.echo(f"Dagster UI on http://127.0.0.1:{port} (instance {folder}); stop it with Ctrl-C")
+    program = str(Path(sys.executable).parent / "dagster")
+    words = [program, "dev", "-m", "accounts_migration.definitions", "-h", "127.0.0.1", "-p", str(port)]
+    os.execv(program, words)  # noqa: S606  (no shell, fixed words)
+
+
+def app_main() -> None:
+    """Run the command line; a refusal ends with its message and its exit status, never with a traceback."""
+    warnings.filterwarnings("ignore", module="dagster")
+    from accounts_migration import console
+
+    try:
+        app()
+    except MigrationError as error:
+        console.show_error(error)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+    except KeyboardInterrupt:
+        console.ERROR.print("[bold red]Stopped.[/] What was loaded is whole; run the same command again to go on.")
+        sys.exit(1)

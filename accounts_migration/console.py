@@ -1,0 +1,130 @@
+"""What a person sees of an outcome on the terminal, and the same as JSON.
+
+Here: tables and sentences. Not here: what they report (`accounts_migration.migration`). No personal data.
+"""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from accounts_migration.errors import MigrationError
+from accounts_migration.migration import Outcome
+from accounts_migration.settings import Settings
+
+# a pipe has no width of its own: wide enough there that no figure is cut
+OUT = Console(width=None if sys.stdout.isatty() else 160)
+ERROR = Console(stderr=True)
+
+
+def show_error(error: MigrationError) -> None:
+    """Print what failed, why and what to do."""
+    ERROR.print(f"[bold red]{_plain(error.what)}[/]", highlight=False, soft_wrap=True)
+    ERROR.print(f"  why: {_plain(error.why)}", highlight=False, soft_wrap=True)
+    ERROR.print(f"  what to do: {_plain(error.remedy)}", highlight=False, soft_wrap=True)
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", "\\[")
+
+
+def money(cents: int) -> str:
+    """Return cents as an amount, exact."""
+    sign = "-" if cents < 0 else ""
+    return f"{sign}{abs(cents) // 100:,}.{abs(cents) % 100:02d}"
+
+
+def show_outcome(outcome: Outcome, settings: Settings, log: Path, verb: str) -> None:
+    """Print the accounting table, control totals, verdicts, and where everything is."""
+    if outcome.entities:
+        OUT.print(_accounting(outcome))
+    for entity, totals in outcome.totals.items():
+        if totals:
+            OUT.print(_totals(entity, totals))
+    if outcome.checks:
+        OUT.print(_checks(outcome))
+    for problem in outcome.problems:
+        ERROR.print(f"[bold red]{_plain(problem)}[/]", highlight=False, soft_wrap=True)
+    if outcome.defects and not outcome.success:
+        OUT.print(_defects(outcome.defects))
+        OUT.print("Mend the source, or allow such rows with --policy max_reject_rate=SHARE; nothing was loaded.")
+    if outcome.snapshot is not None:
+        OUT.print(f"snapshot  {outcome.snapshot.path}", highlight=False, soft_wrap=True)
+    OUT.print(f"target    {outcome.target}", highlight=False, soft_wrap=True)
+    OUT.print(f"log       {log}", highlight=False, soft_wrap=True)
+    if outcome.loaded:
+        OUT.print(f"defects   accounts-migration defects {outcome.target}", highlight=False, soft_wrap=True)
+    colour, word = ("green", verb) if outcome.success else ("red", "REFUSED" if not outcome.loaded else "FAILED")
+    OUT.print(f"[bold {colour}]{word}[/] in {outcome.seconds:.1f} s")
+
+
+def _accounting(outcome: Outcome) -> Table:
+    table = Table(title="source rows = loaded + rejected + excluded", title_justify="left")
+    table.add_column("entity")
+    for name in ("source", "loaded" if outcome.loaded else "cleaned", "rejected", "excluded", "repaired", "unexplained"):
+        table.add_column(name, justify="right")
+    for line in outcome.entities:
+        numbers = (line.source, line.loaded, line.rejected, line.excluded, line.repaired, line.unexplained)
+        table.add_row(line.entity, *(f"{number:,}" for number in numbers))
+    return table
+
+
+def _totals(entity: str, totals: dict[str, dict[str, int]]) -> Table:
+    measures = [name for name in next(iter(totals.values())) if name != "rows"]
+    table = Table(title=f"control totals of {entity} in the target", title_justify="left")
+    table.add_column("group")
+    for name in ("rows", *measures):
+        table.add_column(name, justify="right")
+    for group, values in totals.items():
+        table.add_row(group, f"{values['rows']:,}", *(money(values[name]) for name in measures))
+    whole = {name: sum(values[name] for values in totals.values()) for name in ("rows", *measures)}
+    table.add_row("overall", f"{whole['rows']:,}", *(money(whole[name]) for name in measures), style="bold")
+    return table
+
+
+def _checks(outcome: Outcome) -> Table:
+    table = Table(title="checks", title_justify="left")
+    for name in ("asset", "check", "verdict"):
+        table.add_column(name)
+    for check in outcome.checks:
+        verdict = "[green]passed[/]" if check.passed else "[bold red]FAILED[/]"
+        table.add_row(check.asset, check.check, verdict)
+    return table
+
+
+def _defects(defects: list[dict[str, Any]]) -> Table:
+    table = Table(title="rejected rows (the first ones)", title_justify="left")
+    for name in ("entity", "batch", "source_key", "source_row_id", "reasons", "column"):
+        table.add_column(name)
+    for row in defects:
+        cells = (row[name] for name in ("entity", "batch", "source_key", "source_row_id", "reasons", "column"))
+        table.add_row(*("" if cell is None else _plain(str(cell)) for cell in cells))
+    return table
+
+
+def write_json(outcome: Outcome, path: Path) -> None:
+    """Write the outcome as JSON: the summary that scripts read. Amounts are in cents."""
+    summary = {
+        "success": outcome.success,
+        "loaded": outcome.loaded,
+        "snapshot": None if outcome.snapshot is None else {
+            "snapshot_id": outcome.snapshot.snapshot_id,
+            "source": outcome.snapshot.source,
+            "sha256": outcome.snapshot.sha256,
+            "taken_at": outcome.snapshot.taken_at,
+            "not_migrated": [str(item) for item in outcome.snapshot.unmigrated],
+        },
+        "target": outcome.target,
+        "batches": outcome.batches,
+        "entities": [{**asdict(line), "unexplained": line.unexplained} for line in outcome.entities],
+        "control_totals_in_cents": outcome.totals,
+        "checks": [{"asset": check.asset, "check": check.check, "passed": check.passed} for check in outcome.checks],
+        "problems": outcome.problems,
+        "runs": outcome.runs,
+        "seconds": round(outcome.seconds, 3),
+    }  # fmt: skip
+    path.write_text(json.dumps(summary, indent=2) + "\n")

@@ -1,0 +1,117 @@
+"""Control totals of the source by SQL on the snapshot, without any cleaned frame (contract section 7).
+
+Here: sums of the money that stands in a legacy table in a readable form, by the table's own codes. Not here: what a code
+means, and the totals of the target. An error in cleaning cannot hide itself, because nothing of it is used.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from accounts_migration.databases.legacy_source import LegacyTable, in_batches, open_read_only, quoted
+from accounts_migration.legacy_values import LegacyValue, UndecodableText
+
+_SPLIT = 1_000_000
+_LARGEST = 10**13
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTotal:
+    """Rows of one group of legacy codes: `sums` in cents over readable amounts, `readable` how many those are."""
+
+    codes: tuple[LegacyValue, ...]
+    rows: int
+    readable: dict[str, int]
+    sums: dict[str, int]
+
+
+def source_totals(
+    path: Path,
+    table: LegacyTable,
+    groups: Sequence[str],
+    measures: Sequence[str],
+    cents_of_text: Callable[[LegacyValue], int | None],
+    unsigned: Sequence[str] = (),
+    batches: Sequence[str] | None = None,
+) -> Iterator[SourceTotal]:
+    """Yield the totals of each combination of codes.
+
+    Args:
+        path: The snapshot.
+        table: The legacy table.
+        groups: The columns that hold codes or keys.
+        measures: The columns that hold money.
+        cents_of_text: Reads an amount written as TEXT in any other than the plainest form.
+        unsigned: Those of the measures that are added without their sign.
+        batches: Only the rows of these batches; None adds all.
+    """
+    selected = [f"{quoted(group)} AS group_{place}" for place, group in enumerate(groups)]
+    sums = []
+    for place, measure in enumerate(measures):
+        cents = _cents(quoted(measure))
+        selected.append(f"{f'abs({cents})' if measure in unsigned else cents} AS cents_{place}")
+        sums += [f"count(cents_{place})", f"sum(cents_{place} / {_SPLIT})", f"sum(cents_{place} % {_SPLIT})"]
+    keys = [f"group_{place}" for place in range(len(groups))]
+    shown = [*keys, *(f"typeof({key})" for key in keys), "count(*)", *sums]
+    condition = "" if batches is None else f" WHERE {in_batches(table, batches)}"
+    # the limit keeps SQLite from computing each amount three times, once for each sum
+    query = (
+        f"SELECT {', '.join(shown)} FROM (SELECT {', '.join(selected)} FROM {quoted(table.name)}{condition} LIMIT -1 OFFSET 0)"
+        f" GROUP BY {', '.join(keys)}"
+    )
+    with open_read_only(path, immutable=True) as connection:
+        connection.create_function(
+            "cents_of_text", 1, lambda digits: cents_of_text(_legacy_value(bytes.fromhex(digits), b"text"))
+        )
+        for row in connection.execute(query):
+            yield _source_total(row, len(groups), measures)
+
+
+def _source_total(row: Sequence[object], groups: int, measures: Sequence[str]) -> SourceTotal:
+    cells, kinds, rest = row[:groups], row[groups : 2 * groups], list(row[2 * groups :])
+    rows, *sums = [int(str(number or 0)) for number in rest]
+    parts = dict(zip(measures, zip(sums[::3], sums[1::3], sums[2::3], strict=True), strict=True))
+    return SourceTotal(
+        codes=tuple(_legacy_value(cell, kind) for cell, kind in zip(cells, kinds, strict=True)),
+        rows=rows,
+        readable={measure: count for measure, (count, _, _) in parts.items()},
+        sums={measure: high * _SPLIT + low for measure, (_, high, low) in parts.items()},
+    )
+
+
+def _cents(column: str) -> str:
+    """Return the SQL for a cell's cents; NULL unless it is a number of at most two decimals below 10^13.
+
+    TEXT in the plainest form is a number through and through (the comparison converts it only then); any other TEXT, as one
+    with a sign or with more digits than a REAL holds, is read by `cents_of_text`.
+    """
+    text = f"CAST({column} AS NUMERIC)"
+    return (
+        f"CASE typeof({column})"
+        f" WHEN 'real' THEN {_cents_of_number(column, _rounded_to_15_digits(column))}"
+        f" WHEN 'integer' THEN {_cents_of_number(column, column)}"
+        f" WHEN 'text' THEN CASE WHEN length({column}) <= 15 AND {column} NOT GLOB '*[^.0-9]*'"
+        f" AND {column} GLOB '[0-9]*' AND {column} GLOB '*[0-9]' AND {text} = {column}"
+        f" THEN {_cents_of_number(text, text)} ELSE cents_of_text(hex({column})) END END"
+    )
+
+
+def _cents_of_number(number: str, exact: str) -> str:
+    rounded = f"CAST({number} * 100 + iif({number} < 0, -0.5, 0.5) AS INTEGER)"
+    return (
+        f"CASE WHEN {number} < {_LARGEST} AND {number} > -{_LARGEST} THEN"
+        f" CASE WHEN {rounded} / 100.0 = {number} THEN {rounded} WHEN {rounded} / 100.0 = {exact} THEN {rounded} END END"
+    )
+
+
+def _rounded_to_15_digits(column: str) -> str:
+    return f"CAST(printf('%.15g', {column}) AS REAL)"
+
+
+def _legacy_value(cell: object, kind: object) -> LegacyValue:
+    if isinstance(cell, bytes) and kind == b"text":
+        try:
+            return cell.decode()
+        except UnicodeDecodeError:
+            return UndecodableText(cell)
+    return cell  # type: ignore[return-value]  # sqlite3 returns None, int, float and bytes

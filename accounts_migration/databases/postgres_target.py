@@ -1,0 +1,423 @@
+"""A PostgreSQL database as the target (contract section 6).
+
+Here: connecting, its tables and constraints, its lock, its driver's errors. Not here: what both engines do alike
+(`target_interface`), and how values are stored (`postgres_rows`).
+
+Tables are created bare and filled by binary COPY; keys, checks, references and indexes come after the load, which is
+several times faster than having them stand during it. A table's comment tells that it is ours and may lack its key.
+The password, if there is one, comes from the URL, PGPASSWORD or .pgpass, and is in no message.
+"""
+
+import os
+import re
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import pyarrow as pa
+import sqlalchemy as sa
+from adbc_driver_manager import dbapi
+from adbc_driver_postgresql import dbapi as postgres_dbapi
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable
+
+from accounts_migration.databases import postgres_rows, readings
+from accounts_migration.databases.locks import Release
+from accounts_migration.databases.session import ConstraintViolated, Parameter, Session
+from accounts_migration.databases.structure import FoundColumn, FoundTable, refuse_incompatible
+from accounts_migration.databases.target_interface import MOST_KEYS_NAMED, Target, constraint_broken
+from accounts_migration.databases.target_schema import (
+    BOOKKEEPING,
+    ENTITIES,
+    Kind,
+    build_tables,
+    entity_indexes,
+    key_of,
+    quoted,
+)
+from accounts_migration.errors import MigrationError
+
+# named parameters, because the others double every percent sign
+_DIALECT = postgresql.dialect(paramstyle="named")
+_OURS = "created by accounts_migration; keys and checks are added after the load"
+_SETTINGS = {
+    "client_encoding": "UTF8",
+    "application_name": "accounts-migration",
+    "default_transaction_isolation": "read committed",
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    # the connection that holds the lock is idle all the time
+    "idle_session_timeout": "0",
+    "lock_timeout": "60s",
+    # storage order, and the same one each time
+    "synchronize_seqscans": "off",
+}
+_SECONDS_TO_CONNECT = 10
+_KINDS = {"r": "table", "v": "view", "m": "materialized view", "f": "foreign table", "p": "partitioned table"}
+_HOSTS = re.compile(r"((\[[0-9A-Fa-f:.]+\]|[^:,@\[\]]*)(:[0-9]*)?)(,(\[[0-9A-Fa-f:.]+\]|[^:,@\[\]]*)(:[0-9]*)?)*")
+_SECRETS = {"password", "sslpassword"}
+
+
+class PostgresSession(Session):
+    """A connection of ADBC's PostgreSQL driver."""
+
+    def changed(self, sql: str, parameters: Sequence[Parameter] = ()) -> int:
+        """Let the statement return its rows and count them."""
+        return int(self.value(f"WITH changed AS ({sql} RETURNING 1) SELECT count(*) FROM changed", parameters))
+
+    def inserted_so_far(self, table: str) -> int:
+        """Return the server's own count of the rows inserted by this session's transaction."""
+        name = quoted(table)
+        return int(
+            self.value(
+                f"SELECT CASE current_setting('track_counts') WHEN 'on'"  # noqa: S608  # a name of our schema
+                f" THEN pg_stat_get_xact_tuples_inserted('{name}'::regclass) ELSE (SELECT count(*) FROM {name}) END"
+            )
+        )
+
+    def begin(self) -> None:
+        """Wait for the end of a killed migration's transaction: its process is gone, the server may be at work yet."""
+        self.execute(f"SELECT pg_advisory_xact_lock({_lock_number('writing')})")
+
+    def month(self, column: str) -> str:
+        """Truncate: to write each date as text would take twice as long."""
+        return f"date_trunc('month', {column})"
+
+    def read_month(self, value: object) -> str | None:
+        """Write the first moment of the month as `YYYY-MM`."""
+        return f"{value:%Y-%m}" if isinstance(value, datetime) else None
+
+    def moment(self, text: str) -> str:
+        """Cast by way of text, or the driver would have to send a timestamp."""
+        return f"CAST(CAST({text} AS text) AS timestamp)"
+
+    def sums(self, column: str, scale: int) -> str:
+        """Sum the numeric itself."""
+        return f"(sum({column}) * {scale})::text"
+
+    def read_sum(self, value: object) -> int:
+        """Read the numeric's text, whose decimals are zeros."""
+        return int(Decimal(str(value))) if value is not None else 0
+
+    def explanation(self, error: dbapi.Error) -> MigrationError:
+        """Tell what the SQLSTATE says, and names of table and constraint; never the server's sentence."""
+        state = str(getattr(error, "sqlstate", None) or "")
+        named = {_text(name): _text(value) for name, value in getattr(error, "details", None) or []}
+        table = named.get("PG_DIAG_TABLE_NAME", "")
+        if state.startswith("23"):
+            column = named.get("PG_DIAG_COLUMN_NAME", "")
+            constraint = named.get("PG_DIAG_CONSTRAINT_NAME", "") or f"NOT NULL of {column}"
+            return ConstraintViolated(self.what, table=table, constraint=constraint)
+        for states, why, remedy in _KNOWN_STATES:
+            if state.startswith(states):
+                return MigrationError(self.what, why=why, remedy=remedy)
+        if not state and _LOST.search(str(error)):
+            return MigrationError(self.what, why="the connection was lost", remedy=_RUN_AGAIN)
+        return MigrationError(
+            self.what,
+            why=f"PostgreSQL failed with SQLSTATE {state or 'unknown'}",
+            remedy="Look this code up in the server's log, then run again",
+        )
+
+
+_RUN_AGAIN = "Nothing half-loaded stays. Check the server and the network, then run again"
+_LOST = re.compile("closed the connection|no connection|connection to server|could not (send|receive)|SSL|EOF")
+_KNOWN_STATES = (
+    (("08", "57P"), "the connection was lost, or the server was stopped", _RUN_AGAIN),
+    (("53100",), "the server's disk is full", "Nothing was written. Free some space there, then run again"),
+    (("53",), "the server is out of memory or connections", "Wait, or raise its limits, then run again"),
+    (("25006",), "it is read-only (a standby, or set so)", "Migrate into the primary server"),
+    (("42501",), "this role lacks a right", "Grant it CREATE on the schema and all rights on the tables, then run again"),
+    (("42P01", "42703"), "a table or column is missing", "Check the URL of TARGET; migrate into it first"),
+    (("3F000",), "no schema is selected", "Create the schema that search_path names"),
+    (("55P03",), "another session holds a lock on the tables", "End that session, then run again"),
+    (("40",), "it collided with another session", "Nothing was written. Run again"),
+    (("57014",), "the statement was cancelled", "Nothing was written. Run again"),
+)
+_CONNECT_FAILURES = (
+    ("password authentication failed", "the password or the user is wrong"),
+    ("no password supplied", "the server wants a password"),
+    ("Connection refused", "no server listens there"),
+    ("No such file or directory", "no server listens on that socket"),
+    ("could not translate host name", "the host's name is unknown"),
+    ("timeout expired", "the server does not answer"),
+    ("pg_hba.conf", "the server does not let this user in from here"),
+    ("too many", "the server has no free connection"),
+    ("starting up", "the server is starting up"),
+    ("certificate", "the server's certificate was not accepted"),
+    ("SSL", "an encrypted connection could not be made"),
+)
+
+
+class PostgresTarget(Target):
+    """A target in a PostgreSQL database, in the schema that comes first in the search path."""
+
+    engine = "postgresql"
+
+    def __init__(self, url: str) -> None:
+        """Connect.
+
+        Raises:
+            MigrationError: The URL cannot be read, the server cannot be reached or refuses; without the password.
+        """
+        super().__init__(display_name(url))
+        self._url = _with_timeout(url)
+        encoding = self.session.value("SELECT current_setting('server_encoding')")
+        if encoding != "UTF8":
+            self.close()
+            raise MigrationError(
+                f"Cannot use the target {self.name}",
+                why=f"its encoding is {encoding}, which cannot hold every text",
+                remedy="Create a database with ENCODING 'UTF8'",
+            )
+
+    def _connect(self) -> Session:
+        session = _connected(self._url, self.name)
+        values = " ".join(f"WHEN '{name}' THEN '{value}'" for name, value in _SETTINGS.items())
+        names = ", ".join(f"'{name}'" for name in _SETTINGS)
+        try:
+            # an older server lacks some
+            session.execute(
+                f"SELECT set_config(name, CASE name {values} END, false) FROM pg_settings WHERE name IN ({names})"  # noqa: S608, E501  # constants
+            )
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    def prepare(self) -> None:
+        """Create the missing tables, without keys and checks yet; see `Target.prepare`."""
+        wanted = build_tables()
+        with self.session.transaction():
+            found = _found_tables(self.session, wanted)
+            refuse_incompatible(self.name, wanted, found, _judge_type)
+            for name, table in wanted.items():
+                if name not in found:
+                    self._create(table)
+
+    def _incompatible_or_found(self) -> Collection[str]:
+        wanted = build_tables()
+        found = _found_tables(self.session, wanted)
+        refuse_incompatible(self.name, wanted, found, _judge_type)
+        return found
+
+    def _create(self, table: sa.Table) -> None:
+        if table.name in BOOKKEEPING:
+            self.session.execute(_ddl(CreateTable(table)))
+            for index in table.indexes:
+                self.session.execute(_ddl(CreateIndex(index)))
+            return
+        columns = [sa.Column(column.name, column.type, nullable=column.nullable) for column in table.columns]
+        bare = sa.Table(sa.quoted_name(table.name, True), sa.MetaData(), *columns)
+        self.session.execute(_ddl(CreateTable(bare)))
+        self.session.execute(f"COMMENT ON TABLE {quoted(table.name)} IS '{_OURS}'")
+
+    def constrain(self) -> list[str]:
+        """Add the constraints of each table in one statement, then the indexes; see `Target.constrain`."""
+        tables = build_tables()
+        with self.lock():
+            try:
+                with self.session.transaction():
+                    done = [line for entity in ENTITIES for line in self._add_constraints(tables[entity])]
+                    done += self._add_indexes()
+                    self.session.execute("ANALYZE " + ", ".join(quoted(entity) for entity in ENTITIES))
+                    return [*done, "verified all references and gathered statistics"]
+            except ConstraintViolated as violation:
+                broken = violation
+            keys = self._keys_that_break(tables, broken)
+        raise constraint_broken(self.name, broken.table, broken.constraint, keys)
+
+    def _add_constraints(self, table: sa.Table) -> list[str]:
+        rows = self.session.execute(
+            f"SELECT conname, contype::text FROM pg_constraint WHERE conrelid = '{quoted(table.name)}'::regclass"  # noqa: S608, E501  # a name of our schema
+        )
+        present = {name for name, _ in rows}
+        has_key = any(kind == "p" for _, kind in rows)
+        missing = [
+            constraint
+            for constraint in sorted(table.constraints, key=_order)
+            if constraint.name not in present and not (isinstance(constraint, sa.PrimaryKeyConstraint) and has_key)
+        ]
+        if not missing:
+            return []
+        start = f"ALTER TABLE {_DIALECT.identifier_preparer.format_table(table)} "
+        additions = [_ddl(AddConstraint(constraint, isolate_from_table=False)) for constraint in missing]
+        self.session.execute(start + ", ".join(addition.removeprefix(start) for addition in additions))
+        return [f"added constraint {constraint.name}" for constraint in missing]
+
+    def _add_indexes(self) -> list[str]:
+        rows = self.session.execute("SELECT indexname::text FROM pg_indexes WHERE schemaname = current_schema()")
+        present = {row[0] for row in rows}
+        missing = [index for index in entity_indexes("postgresql") if index.name not in present]
+        for index in missing:
+            self.session.execute(_ddl(CreateIndex(index)))
+        return [f"created index {index.name}" for index in missing]
+
+    def _keys_that_break(self, tables: dict[str, sa.Table], violation: ConstraintViolated) -> list[str]:
+        """Return the keys of some rows that break the constraint; none where it is not one of ours."""
+        table = tables.get(violation.table)
+        constraints = table.constraints if table is not None else ()
+        broken = next((constraint for constraint in constraints if constraint.name == violation.constraint), None)
+        if table is None or broken is None:
+            return []
+        key, name = quoted(key_of(table.name)), quoted(table.name)
+        if isinstance(broken, sa.ForeignKeyConstraint):
+            parent = broken.referred_table.name
+            return readings.orphan_keys(self.session, table.name, broken.column_keys[0], parent, MOST_KEYS_NAMED)
+        if isinstance(broken, sa.CheckConstraint):
+            query = f"SELECT {key} FROM {name} WHERE NOT ({broken.sqltext})"  # noqa: S608  # our own check
+        else:
+            query = f"SELECT {key} FROM {name} GROUP BY 1 HAVING count(*) > 1"  # noqa: S608  # names of our schema
+        return [str(row[0]) for row in self.session.execute(f"{query} ORDER BY 1 LIMIT {MOST_KEYS_NAMED}")]
+
+    def _before_scan(self, session: Session) -> None:
+        """Read with one process: several would mix their rows."""
+        session.execute("SELECT set_config('max_parallel_workers_per_gather', '0', false)")
+
+    def _lock_name(self) -> str:
+        return self.name
+
+    def _acquire_lock(self) -> Release:
+        session = self._connect()
+        try:
+            taken = session.value(f"SELECT pg_try_advisory_lock({_lock_number('migration')})")
+        except BaseException:
+            session.close()
+            raise
+        if not taken:
+            session.close()
+            raise MigrationError(
+                f"Cannot migrate into {self.name}",
+                why=f"another migration is writing to {self.name}",
+                remedy="Wait for it to end, or stop it",
+            )
+        return session.close
+
+    def _stored_type(self, kind: Kind) -> pa.DataType:
+        return postgres_rows.stored_type(kind)
+
+    def _encode(self, column: pa.Array, kind: Kind) -> pa.Array:
+        return postgres_rows.encode(column, kind)
+
+    def _select(self, table: str, condition: str) -> str:
+        return postgres_rows.select(table, condition)
+
+    def _decode(self, table: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            if batch.num_rows:
+                yield postgres_rows.decode(table, batch)
+
+
+def display_name(url: str) -> str:
+    """Return the URL without any password.
+
+    Raises:
+        MigrationError: The URL cannot be taken apart, so that nobody can tell where its password ends.
+    """
+    try:
+        parts = urlsplit(url)
+        user, _, hosts = parts.netloc.rpartition("@")
+        query = parse_qsl(parts.query, strict_parsing=True) if parts.query else []
+        whole = _HOSTS.fullmatch(hosts) and "@" not in parts.path + user.partition(":")[0] and not parts.fragment
+    except ValueError:
+        whole = False
+    if not whole:
+        raise MigrationError(
+            "Cannot read the URL of the target",
+            why="its parts cannot be told apart",
+            remedy="Write postgresql://USER@HOST:PORT/DATABASE, with special characters percent-encoded, "
+            "and give the password in PGPASSWORD or .pgpass",
+        )
+    name = user.partition(":")[0]
+    shown = urlencode([(key, value) for key, value in query if key not in _SECRETS], safe="/")
+    return f"postgresql://{name}{'@' if name else ''}{hosts}{parts.path}{'?' if shown else ''}{shown}"
+
+
+def _with_timeout(url: str) -> str:
+    if "connect_timeout" in url or "PGCONNECT_TIMEOUT" in os.environ:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}connect_timeout={_SECONDS_TO_CONNECT}"
+
+
+def _connected(url: str, name: str) -> PostgresSession:
+    try:
+        return PostgresSession(postgres_dbapi.connect(url, autocommit=True), name)
+    except dbapi.Error as error:
+        text = str(error)
+    known = (why for sign, why in _CONNECT_FAILURES if sign in text)
+    missing = re.search(r'(database|role) "[^"]*" does not exist', text)
+    why = f"there is no such {missing[1]}" if missing else next(known, "no connection could be made")
+    raise MigrationError(
+        f"Cannot connect to the target {name}",
+        why=why,
+        remedy="Check its host, port, database and user, and the password in PGPASSWORD or .pgpass; "
+        "`psql` with the same URL tells more",
+    )
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _lock_number(purpose: str) -> str:
+    """Return the SQL of the advisory lock's number: one for each purpose and schema."""
+    return f"hashtextextended('accounts-migration {purpose} ' || current_schema(), 0)"
+
+
+def _ddl(element: CreateTable | CreateIndex | AddConstraint) -> str:
+    return str(element.compile(dialect=_DIALECT)).strip()
+
+
+def _order(constraint: sa.Constraint) -> tuple[int, str]:
+    """Keys first, references last."""
+    kinds = (sa.PrimaryKeyConstraint, sa.CheckConstraint, sa.ForeignKeyConstraint)
+    return next(place for place, kind in enumerate(kinds) if isinstance(constraint, kind)), str(constraint.name)
+
+
+def _found_tables(session: Session, wanted: dict[str, sa.Table]) -> dict[str, FoundTable]:
+    names = ", ".join(f"'{name}'" for name in wanted)
+    here = f"c.relnamespace = current_schema()::regnamespace AND c.relname IN ({names})"
+    columns: dict[str, dict[str, FoundColumn]] = {}
+    for table, column, type_name, not_null, filled, generated in session.execute(
+        "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull,"  # noqa: S608  # our names
+        " a.atthasdef OR a.attidentity <> '', a.attgenerated <> ''"
+        f" FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid WHERE {here}"
+        " AND a.attnum > 0 AND NOT a.attisdropped"
+    ):
+        columns.setdefault(table, {})[column] = FoundColumn(type_name, not_null, filled, generated)
+    keys = dict(
+        session.execute(
+            "SELECT c.relname::text, string_agg(a.attname::text, ',' ORDER BY k.place)"  # noqa: S608  # our names
+            " FROM pg_class AS c JOIN pg_index AS i ON i.indrelid = c.oid AND i.indisprimary"
+            " CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (number, place)"
+            f" JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = k.number WHERE {here} GROUP BY 1"
+        )
+    )
+    relations = session.execute(
+        "SELECT c.relname::text, c.relkind::text, obj_description(c.oid, 'pg_class')"  # noqa: S608  # our names
+        f" FROM pg_class AS c WHERE {here}"
+    )
+    return {
+        name: FoundTable(
+            _KINDS.get(kind, "relation of another kind"),
+            columns.get(name, {}),
+            tuple(keys[name].split(",")) if name in keys else (),
+            key_may_come=comment == _OURS,
+        )
+        for name, kind, comment in relations
+    }
+
+
+def _judge_type(kind: Kind, found: str) -> str | None:
+    if kind in (Kind.MONEY, Kind.RATE):
+        digits, scale = (15, 2) if kind is Kind.MONEY else (9, 6)
+        match = re.fullmatch(r"numeric\((\d+),(\d+)\)", found)
+        fits = match and int(match[1]) >= digits and int(match[2]) == scale
+        return None if fits else f"numeric({digits},{scale})"
+    allowed = {
+        Kind.DATE: ("date",),
+        Kind.MOMENT: ("timestamp without time zone", "timestamp(6) without time zone"),
+        Kind.COUNT: ("bigint",),
+    }.get(kind, ("text", "character varying"))
+    return None if found in allowed else allowed[0]

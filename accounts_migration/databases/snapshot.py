@@ -1,0 +1,214 @@
+"""The one consistent copy of the legacy database that everything is read from (contract section 2).
+
+Here: taking it by SQLite's online backup, proving it whole, its manifest, finding it again. The folder of a snapshot is
+written once and never changed. Not here: reading its rows (`accounts_migration.databases.legacy_source`).
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from accounts_migration.databases.legacy_source import (
+    LegacyTable,
+    Unmigrated,
+    count_by_batch,
+    dominant_classes,
+    find_unmigrated,
+    open_read_only,
+    refuse_incomplete_structure,
+    row_id_name,
+)
+from accounts_migration.errors import MigrationError
+
+SNAPSHOT_FILE = "source_backup.db"
+MANIFEST_FILE = "manifest.json"
+
+# what `integrity_check` says of values, not of the file's structure: dirty data is for the rules to judge
+_ABOUT_VALUES = ("NULL value in", "CHECK constraint failed in", "TEXT value in", "NUMERIC value in")
+
+
+@dataclass(frozen=True, slots=True)
+class TableManifest:
+    """What the snapshot holds of one table: storage class of each column, rows by batch, the rowid's name."""
+
+    row_id: str | None
+    classes: dict[str, str]
+    batches: dict[str, int]
+
+    @property
+    def rows(self) -> int:
+        """Return the number of source rows."""
+        return sum(self.batches.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A snapshot and its manifest; `taken_at` is UTC in whole seconds and the migration's one time (contract 6)."""
+
+    snapshot_id: str
+    source: str
+    folder: str
+    sha256: str
+    size: int
+    taken_at: str
+    seconds: float
+    integrity: str
+    tables: dict[str, TableManifest]
+    unmigrated: list[Unmigrated]
+
+    @property
+    def path(self) -> Path:
+        """Return the snapshot's database file."""
+        return Path(self.folder) / SNAPSHOT_FILE
+
+    @property
+    def time(self) -> datetime:
+        """Return `taken_at` as a naive UTC date-time, as the target holds it."""
+        return datetime.fromisoformat(self.taken_at).replace(tzinfo=None)
+
+    def write(self) -> None:
+        """Write the manifest into the snapshot's folder, whole or not at all."""
+        path = Path(self.folder) / MANIFEST_FILE
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(self), indent=2))
+        partial.chmod(0o600)
+        partial.replace(path)
+
+
+def read_manifest(folder: Path) -> Snapshot:
+    """Return the snapshot that stands in a folder.
+
+    Raises:
+        MigrationError: There is no complete snapshot in it.
+    """
+    what = f"Cannot read the snapshot in {folder}"
+    remedy = "Take a new one: materialize legacy/snapshot"
+    try:
+        manifest = json.loads((folder / MANIFEST_FILE).read_text())
+        manifest["folder"] = str(folder)
+        manifest["tables"] = {name: TableManifest(**table) for name, table in manifest["tables"].items()}
+        manifest["unmigrated"] = [Unmigrated(**item) for item in manifest["unmigrated"]]
+        snapshot = Snapshot(**manifest)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MigrationError(what, why=f"no complete manifest ({type(error).__name__})", remedy=remedy) from error
+    if not snapshot.path.is_file() or snapshot.path.stat().st_size != snapshot.size:
+        raise MigrationError(what, why="its database file is missing or has another size", remedy=remedy)
+    return snapshot
+
+
+def find_snapshots(backup_dir: Path) -> Iterator[Snapshot]:
+    """Yield the complete snapshots below the backup folder, newest first."""
+    for manifest in sorted(backup_dir.glob(f"*/{MANIFEST_FILE}"), reverse=True):
+        try:
+            yield read_manifest(manifest.parent)
+        except MigrationError:
+            continue  # a folder whose writing was cut off is no snapshot
+
+
+def take_snapshot(source: Path, backup_dir: Path, tables: Sequence[LegacyTable]) -> Snapshot:
+    """Copy the legacy database in one consistent state and prove the copy whole.
+
+    An unchanged source gives the snapshot taken before: same id and same time, so that loading twice is loading once.
+
+    Raises:
+        MigrationError: The source cannot be read, lacks a table or column, or is damaged; the folder cannot be written.
+    """
+    started = datetime.now(UTC)
+    with _new_folder(backup_dir, started) as folder:
+        path = folder / SNAPSHOT_FILE
+        _copy(source, path, tables)
+        sha256, integrity = _fingerprint_and_check(path)
+        for earlier in find_snapshots(backup_dir):
+            if earlier.sha256 == sha256 and earlier.source == str(source.resolve()):
+                shutil.rmtree(folder)
+                return earlier
+        with open_read_only(path, immutable=True) as connection:
+            manifests = {table.name: _describe(connection, table) for table in tables}
+            unmigrated = find_unmigrated(connection, tables)
+        snapshot_id = f"{started:%Y%m%dT%H%M%SZ}-{sha256[:8]}"
+        final = backup_dir / snapshot_id
+        snapshot = Snapshot(
+            snapshot_id=snapshot_id,
+            source=str(source.resolve()),
+            folder=str(folder),
+            sha256=sha256,
+            size=path.stat().st_size,
+            taken_at=started.replace(microsecond=0).isoformat(),
+            seconds=round((datetime.now(UTC) - started).total_seconds(), 3),
+            integrity=integrity,
+            tables=manifests,
+            unmigrated=unmigrated,
+        )
+        snapshot.write()
+        folder.rename(final)
+    return read_manifest(final)
+
+
+@contextmanager
+def _new_folder(backup_dir: Path, started: datetime) -> Iterator[Path]:
+    folder = backup_dir / f".partial-{started:%Y%m%dT%H%M%S%f}-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, mode=0o700)
+        yield folder
+    except (OSError, sqlite3.OperationalError) as error:
+        raise MigrationError(
+            f"Cannot write the snapshot into {backup_dir}",
+            why=str(error),
+            remedy="Free disk space or name another folder in BACKUP_DIR, then run again",
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _copy(source: Path, path: Path, tables: Sequence[LegacyTable]) -> None:
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    with open_read_only(source) as origin:
+        # a read transaction of our own: the copy is one state, and a locked source fails here instead of waiting for ever
+        origin.execute("BEGIN")
+        refuse_incomplete_structure(origin, tables)
+        with closing(sqlite3.connect(path)) as copy:
+            copy.execute("PRAGMA synchronous = OFF")
+            origin.backup(copy)
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _fingerprint_and_check(path: Path) -> tuple[str, str]:
+    """Return the sha256 and the verdict of integrity_check; the two read the file side by side."""
+    digests: list[str] = []
+
+    def digest() -> None:
+        with path.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+
+    thread = threading.Thread(target=digest)
+    thread.start()
+    try:
+        with open_read_only(path, immutable=True) as connection:
+            lines = [row[0].decode("utf-8", "replace") for row in connection.execute("PRAGMA integrity_check(20)")]
+    finally:
+        thread.join()
+    damage = [line for line in lines if line != "ok" and not line.startswith(_ABOUT_VALUES)]
+    if damage:
+        raise MigrationError(
+            "The legacy database is damaged",
+            why=f"integrity_check found: {'; '.join(damage[:3])}",
+            remedy="Restore it from a backup, or recover it with `sqlite3 FILE .recover` into a new file",
+        )
+    return digests[0], "ok" if lines == ["ok"] else f"structure ok; {len(lines)} remarks on values"
+
+
+def _describe(connection: sqlite3.Connection, table: LegacyTable) -> TableManifest:
+    return TableManifest(
+        row_id=row_id_name(connection, table),
+        classes=dominant_classes(connection, table),
+        batches=count_by_batch(connection, table),
+    )

@@ -1,0 +1,373 @@
+"""A SQLite file as the target (contract section 6).
+
+Here: opening and creating the file, its pragmas, its tables and constraints, its lock, its driver's errors. Not here:
+what both engines do alike (`target_interface`), and how values are stored (`sqlite_rows`).
+
+Only ADBC's own SQLite may touch the file within a process: a second SQLite library (Python's `sqlite3`), or plain
+`open` and `close`, would drop the locks of the first.
+
+A new file is loaded with a rollback journal, which writes each page once, and is put into WAL mode when it is
+complete; a file in WAL mode is left so. Both are safe against kill -9 and power loss with synchronous = FULL.
+References are checked by `constrain`, and from then on with each row.
+"""
+
+import fcntl
+import os
+import re
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import adbc_driver_sqlite
+import pyarrow as pa
+import sqlalchemy as sa
+from adbc_driver_manager import dbapi
+from adbc_driver_sqlite import dbapi as sqlite_dbapi
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from accounts_migration.databases import readings, sqlite_rows
+from accounts_migration.databases.locks import Release
+from accounts_migration.databases.session import ConstraintViolated, Parameter, Session
+from accounts_migration.databases.structure import FoundColumn, FoundTable, refuse_incompatible
+from accounts_migration.databases.target_interface import MOST_KEYS_NAMED, Target, constraint_broken
+from accounts_migration.databases.target_schema import (
+    ENTITIES,
+    TABLES,
+    Kind,
+    build_tables,
+    entity_indexes,
+    parents_of,
+    quoted,
+)
+from accounts_migration.errors import MigrationError
+
+ROWS_PER_READ = 65_536
+
+_DIALECT = sqlite.dialect()
+_BUSY_MILLISECONDS = 10_000
+_CACHE_KIBIBYTES = 64_000
+_BROKEN = re.compile(r"(UNIQUE|NOT NULL|CHECK|FOREIGN KEY) constraint failed(?:: (\w+)(?:\.(\w+))?)?")
+_NAMES_OF_CHECKS = {str(c.name) for table in TABLES.values() for c in table.constraints}
+
+
+class SqliteSession(Session):
+    """A connection of ADBC's SQLite driver."""
+
+    def changed(self, sql: str, parameters: Sequence[Parameter] = ()) -> int:
+        """Run the statement and ask SQLite for its count."""
+        self.execute(sql, parameters)
+        return int(self.value("SELECT changes()"))
+
+    def inserted_so_far(self, table: str) -> int:
+        """Return SQLite's count of all changes of this connection."""
+        return int(self.value("SELECT total_changes()"))
+
+    def prepare_stream(self, cursor: dbapi.Cursor) -> None:
+        """Ask for large record batches."""
+        cursor.adbc_statement.set_options(
+            **{adbc_driver_sqlite.StatementOptions.BATCH_ROWS.value: str(ROWS_PER_READ)}
+        )
+
+    def begin(self) -> None:
+        """Take the write lock at once: a reading transaction could not become a writing one under a second writer."""
+        self.execute("ROLLBACK")
+        self.execute("BEGIN IMMEDIATE")
+
+    def month(self, column: str) -> str:
+        """Return the month of the ISO text."""
+        return f"substr({column}, 1, 7)"
+
+    def read_month(self, value: object) -> str | None:
+        """Return the text."""
+        return None if value is None else str(value)
+
+    def moment(self, text: str) -> str:
+        """Return the text itself: that is how SQLite holds it."""
+        return text
+
+    def sums(self, column: str, scale: int) -> str:
+        """Sum integers, high and low digits apart: their sum alone could overflow 64 bits."""
+        units = f"CAST(round({column} * {scale}) AS INTEGER)"
+        return f"sum({units} / 1000000) || ' ' || sum({units} % 1000000)"
+
+    def read_sum(self, value: object) -> int:
+        """Put the two parts together."""
+        if value is None:
+            return 0
+        high, low = str(value).split()
+        return int(high) * 1_000_000 + int(low)
+
+    def explanation(self, error: dbapi.Error) -> MigrationError:
+        """Tell the constraint, or SQLite's own words where these name no value."""
+        text = str(error)
+        broken = _BROKEN.search(text)
+        if broken:
+            return _violation(self.what, broken)
+        for sign, why, remedy in _KNOWN_FAILURES:
+            if sign in text:
+                return MigrationError(self.what, why=why, remedy=remedy)
+        missing = re.search(r"no such (table|column): ([\w.]+)", text)
+        if missing:
+            return MigrationError(
+                self.what,
+                why=f"there is no {missing[1]} {missing[2]}",
+                remedy="Check the path of TARGET; migrate into it first",
+            )
+        return MigrationError(
+            self.what,
+            why=f"SQLite failed ({type(error).__name__})",
+            remedy="Check the file with `PRAGMA integrity_check`, then run again",
+        )
+
+
+_KNOWN_FAILURES = (
+    ("database is locked", "another program is writing to it", "Stop that program, or wait, then run again"),
+    ("disk is full", "the disk is full", "Nothing was written. Free some space, then run again"),
+    ("is not a database", "it is not a SQLite database", "Name a SQLite file as TARGET, or one that does not exist"),
+    ("malformed", "the file is damaged", "Restore it from a backup, or migrate into a new file"),
+    ("readonly database", "it is not writable", "Give this user the right to write to the file and its folder"),
+    ("disk I/O error", "reading or writing the disk failed", "Check the disk and the system's log, then run again"),
+    ("failed to open", "it cannot be opened", "Check the path and the rights of this user"),
+    ("unable to open", "it cannot be opened", "Check the path and the rights of this user"),
+)
+
+
+def _violation(what: str, broken: "re.Match[str]") -> ConstraintViolated:
+    kind, name, column = broken.groups()
+    if kind == "CHECK":
+        constraint = name if name in _NAMES_OF_CHECKS else "a CHECK constraint"
+        table = next((entity for entity in TABLES if constraint.startswith(f"{entity}_")), "")
+        return ConstraintViolated(what, table=table, constraint=constraint)
+    if kind == "FOREIGN KEY":
+        return ConstraintViolated(what, table="", constraint="of a reference")
+    return ConstraintViolated(what, table=name or "", constraint=f"{kind} of {column}")
+
+
+class SqliteTarget(Target):
+    """A target in a SQLite file. The file is made by `prepare`, never by reading."""
+
+    engine = "sqlite"
+
+    def __init__(self, path: Path) -> None:
+        """Check the path, and the file if there is one.
+
+        Raises:
+            MigrationError: The folder is missing or not writable, or the file is not a SQLite database.
+        """
+        super().__init__(str(path))
+        self.path = path.resolve()
+        _refuse_unusable_path(path)
+        if self.path.exists():
+            self.session.value("SELECT count(*) FROM sqlite_master")
+
+    def _connect(self) -> Session:
+        if not self.path.exists():
+            raise MigrationError(
+                f"Cannot use the target {self.name}",
+                why="there is no such file",
+                remedy="Check the path of TARGET; migrate into it first",
+            )
+        # mode=rw: opening alone never creates a file
+        session = _connected(f"file:{quote(str(self.path))}?mode=rw", self.name)
+        try:
+            _set_pragmas(session)
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    def prepare(self) -> None:
+        """Create the file, readable by its owner alone, and the missing tables; see `Target.prepare`."""
+        if not self.path.exists():
+            _create_private(self.path)
+        wanted = build_tables()
+        with self.session.transaction():
+            found = _found_tables(self.session, wanted)
+            refuse_incompatible(self.name, wanted, found, _judge_type)
+            for name, table in wanted.items():
+                if name not in found:
+                    self.session.execute(str(CreateTable(table).compile(dialect=_DIALECT)))
+            for index in wanted["migration_defect"].indexes:
+                self.session.execute(str(CreateIndex(index, if_not_exists=True).compile(dialect=_DIALECT)))
+
+    def _incompatible_or_found(self) -> Collection[str]:
+        if not self.path.exists():
+            return ()
+        wanted = build_tables()
+        found = _found_tables(self.session, wanted)
+        refuse_incompatible(self.name, wanted, found, _judge_type)
+        return found
+
+    def constrain(self) -> list[str]:
+        """Add the indexes, verify the references, gather statistics, switch to WAL; see `Target.constrain`.
+
+        Keys, checks and references stand since the tables were created: SQLite cannot add them later.
+        """
+        with self.lock():
+            done = []
+            with self.session.transaction():
+                done += self._add_indexes()
+                self._verify_references()
+                for entity in ENTITIES:
+                    self.session.execute(f"ANALYZE {quoted(entity)}")
+            done.append("verified all references and gathered statistics")
+            if self.session.value("PRAGMA journal_mode") != "wal":
+                self.session.execute("PRAGMA journal_mode = WAL")
+                done.append("switched the file to WAL mode")
+        return done
+
+    def _add_indexes(self) -> list[str]:
+        present = _index_names(self.session)
+        missing = [index for index in entity_indexes("sqlite") if index.name not in present]
+        for index in missing:
+            self.session.execute(str(CreateIndex(index).compile(dialect=_DIALECT)))
+        return [f"created index {index.name}" for index in missing]
+
+    def _verify_references(self) -> None:
+        for entity in ENTITIES:
+            declared = {row[3] for row in self.session.execute(f"PRAGMA foreign_key_list({quoted(entity)})")}
+            broken = self.session.execute(f"PRAGMA foreign_key_check({quoted(entity)})")
+            for column, parent in parents_of(entity):
+                # a table made by others may lack the declaration that the pragma checks
+                if broken or column not in declared:
+                    keys = readings.orphan_keys(self.session, entity, column, parent, MOST_KEYS_NAMED)
+                    if keys:
+                        raise constraint_broken(self.name, entity, f"{entity}_{column}_fkey", keys)
+
+    def _before_load(self, session: Session) -> None:
+        """Check references with each row once `constrain` has indexed them; before, it checks all of them at once."""
+        indexed = {str(index.name) for index in entity_indexes("sqlite")} <= _index_names(session)
+        session.execute(f"PRAGMA foreign_keys = {'ON' if indexed else 'OFF'}")
+
+    def _lock_name(self) -> str:
+        return f"sqlite:{self.path}"
+
+    def _acquire_lock(self) -> Release:
+        path = self.path.with_name(f"{self.path.name}.lock")
+        what = f"Cannot migrate into {self.name}"
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise MigrationError(
+                what, why=f"its lock file cannot be opened: {error.strerror}", remedy="Check the rights of its folder"
+            ) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise MigrationError(
+                what, why=f"another migration is writing to {self.name}", remedy="Wait for it to end, or stop it"
+            ) from None
+        return lambda: os.close(descriptor)
+
+    def _stored_type(self, kind: Kind) -> pa.DataType:
+        return sqlite_rows.stored_type(kind)
+
+    def _encode(self, column: pa.Array, kind: Kind) -> pa.Array:
+        return sqlite_rows.encode(column, kind)
+
+    def _select(self, table: str, condition: str) -> str:
+        return sqlite_rows.select(table, condition)
+
+    def _decode(self, table: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        first = True
+        for batch in batches:
+            rows = batch.slice(1) if first else batch
+            first = False
+            if rows.num_rows:
+                yield sqlite_rows.decode(table, rows)
+
+
+def _refuse_unusable_path(path: Path) -> None:
+    what = f"Cannot use the target {path}"
+    folder = path.resolve().parent
+    if path.is_dir():
+        raise MigrationError(what, why="it is a folder", remedy="Name a file in it")
+    if not folder.is_dir():
+        raise MigrationError(what, why=f"there is no folder {folder}", remedy="Create it, or name another path")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise MigrationError(
+            what, why=f"the folder {folder} is not writable", remedy="Give this user the right, or name another path"
+        )
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        raise MigrationError(what, why="the file is not writable", remedy="Give this user the right to write to it")
+
+
+def _create_private(path: Path) -> None:
+    """Make an empty file that its owner alone can read; SQLite gives its journals the same rights."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise MigrationError(
+            f"Cannot create the target {path}", why=str(error.strerror), remedy="Check the folder, or name another path"
+        ) from error
+
+
+def _connected(uri: str, name: str) -> SqliteSession:
+    try:
+        return SqliteSession(sqlite_dbapi.connect(uri, autocommit=True), name)
+    except dbapi.Error:
+        pass
+    raise MigrationError(
+        f"Cannot use the target {name}", why="it cannot be opened", remedy="Check the path and the rights of this user"
+    )
+
+
+def _set_pragmas(session: Session) -> None:
+    session.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
+    session.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}")
+    session.execute("PRAGMA synchronous = FULL")
+    # macOS: reach the disk itself, not only its cache
+    session.execute("PRAGMA fullfsync = ON")
+    session.execute("PRAGMA foreign_keys = ON")
+    if session.value("PRAGMA journal_mode") != "wal":
+        session.execute("PRAGMA journal_mode = TRUNCATE")
+
+
+def _index_names(session: Session) -> set[str]:
+    return {row[0] for row in session.execute("SELECT name FROM sqlite_master WHERE type = 'index'")}
+
+
+def _found_tables(session: Session, wanted: dict[str, sa.Table]) -> dict[str, FoundTable]:
+    rows = session.execute("SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view')")
+    kinds = {name.lower(): (name, kind) for name, kind in rows}
+    return {name: _found_table(session, *kinds[name]) for name in wanted if name in kinds}
+
+
+def _found_table(session: Session, name: str, kind: str) -> FoundTable:
+    # table_xinfo: cid, name, type, notnull, default, place in the key, hidden (2 and 3: generated)
+    rows = session.execute(f"PRAGMA table_xinfo({quoted(name)})")
+    columns = {
+        row[1].lower(): FoundColumn(row[2], bool(row[3]), row[4] is not None, row[6] in (2, 3)) for row in rows
+    }
+    key = tuple(row[1].lower() for row in sorted(rows, key=lambda row: row[5]) if row[5])
+    return FoundTable(kind, columns, key)
+
+
+def _judge_type(kind: Kind, declared: str) -> str | None:
+    affinity = _affinity(declared)
+    if kind in (Kind.MONEY, Kind.RATE):
+        return None if affinity in ("NUMERIC", "REAL") else "of numeric affinity, like DECIMAL(15, 2)"
+    if kind is Kind.COUNT:
+        return None if affinity in ("INTEGER", "NUMERIC") else "an integer"
+    if kind in (Kind.DATE, Kind.MOMENT):
+        return None if affinity in ("TEXT", "BLOB", "NUMERIC") else "text"
+    return None if affinity in ("TEXT", "BLOB") else "text"
+
+
+def _affinity(declared: str) -> str:
+    """Return the affinity that SQLite gives a declared type (its documentation, section 3.1)."""
+    name = declared.upper()
+    for words, affinity in (
+        (("INT",), "INTEGER"),
+        (("CHAR", "CLOB", "TEXT"), "TEXT"),
+        (("BLOB",), "BLOB"),
+        (("REAL", "FLOA", "DOUB"), "REAL"),
+    ):
+        if any(word in name for word in words):
+            return affinity
+    return "NUMERIC" if name else "BLOB"
+

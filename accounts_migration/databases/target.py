@@ -1,0 +1,45 @@
+"""Opening a target database, whatever engine it is.
+
+Here: which engine a URL means. What a target can do is in `target_interface`.
+"""
+
+from pathlib import Path
+
+from accounts_migration.databases.postgres_target import PostgresTarget
+from accounts_migration.databases.sqlite_target import SqliteTarget
+from accounts_migration.databases.target_interface import BatchLoaded, BatchToLoad, RecordedBatch, Snapshot, Target
+from accounts_migration.errors import MigrationError
+
+__all__ = ["BatchLoaded", "BatchToLoad", "RecordedBatch", "Snapshot", "Target", "open_target"]
+
+
+def open_target(url: str) -> Target:
+    """Open a target database; nothing is created before `Target.prepare`.
+
+    Args:
+        url: A path, `sqlite:///path` (four slashes for an absolute path), or `postgresql://USER@HOST:PORT/DATABASE`
+            (the password from PGPASSWORD or .pgpass).
+
+    Raises:
+        MigrationError: The path or URL is wrong, or the server cannot be reached or refuses; without the password.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return SqliteTarget(_path(url))
+    if scheme == "sqlite" and rest.startswith("/"):
+        return SqliteTarget(_path(rest[1:]))
+    if scheme in ("postgresql", "postgres"):
+        return PostgresTarget(url)
+    raise MigrationError(
+        "Cannot open the target",
+        why=f"a URL that begins with {scheme}:// is none of a target",
+        remedy="Give a path, sqlite:///PATH or postgresql://USER@HOST:PORT/DATABASE",
+    )
+
+
+def _path(text: str) -> Path:
+    if not text or text == ":memory:":
+        raise MigrationError(
+            "Cannot open the target", why="it names no file", remedy="Give the path of a SQLite file to migrate into"
+        )
+    return Path(text).expanduser()

@@ -1,0 +1,414 @@
+"""The one interface to a target database, whatever engine it is (contract sections 1, 6 and 7).
+
+Here: what a target can do, and everything of it that both engines do alike: loading a batch, reading back, counting.
+Not here: what an engine does in its own way (`sqlite_target`, `postgres_target`), the SQL of merging (`merge`) and of
+the records (`bookkeeping`), and any rule of what a correct row is.
+"""
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import pyarrow as pa
+
+from accounts_migration.databases import readings
+from accounts_migration.databases.batches import is_member, keys_outside, refuse_unknown_label
+from accounts_migration.databases.bookkeeping import (
+    RecordedBatch,
+    Snapshot,
+    is_fresh,
+    list_rows,
+    loaded_by_batch,
+    record_batch,
+    record_snapshot,
+    refuse_unaccounted,
+    replace_defects,
+)
+from accounts_migration.databases.locks import Release, held_once
+from accounts_migration.databases.merge import Changes, foreign_rows, merge
+from accounts_migration.databases.session import Session
+from accounts_migration.databases.target_schema import BOOKKEEPING, ENTITIES, TABLES, Kind, canonical_schema, kind_of
+from accounts_migration.errors import MigrationError
+
+ROWS_PER_WRITE = 65_536
+MOST_KEYS_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class BatchToLoad:
+    """A cleaned batch and all that is recorded of it.
+
+    `rows` are record batches in the canonical types of `target_schema.canonical_schema(entity)`; `defects` have the
+    columns of `migration_defect`. Both are streamed once and never held whole. The number of loaded rows is not given:
+    the database counts it, and `source_rows = loaded + rejected + excluded` must then hold.
+    """
+
+    entity: str
+    batch: str
+    snapshot: Snapshot
+    policies: str
+    policies_digest: str
+    content_digest: str
+    source_rows: int
+    rejected: int
+    excluded: int
+    control_totals: str
+    rows: Iterable[pa.RecordBatch]
+    defects: Iterable[pa.RecordBatch]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLoaded:
+    """What a load did.
+
+    `loaded` is the number of the batch's rows that now stand in the table, counted there. `road` tells whether rows
+    were simply inserted or merged. `removed_elsewhere` counts rows taken from other batches, by (entity, batch): these
+    batches want loading again.
+    """
+
+    entity: str
+    batch: str
+    road: Literal["insert", "merge"]
+    loaded: int
+    inserted: int
+    updated: int
+    removed: int
+    removed_elsewhere: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+    @property
+    def rows_written(self) -> int:
+        """The number of entity rows that were inserted, updated or removed; 0 for an unchanged re-load."""
+        return self.inserted + self.updated + self.removed + sum(self.removed_elsewhere.values())
+
+
+class Target(ABC):
+    """A target database. Use it as a context manager, or call `close`.
+
+    Every method raises MigrationError for what its user can act on. A target object is for one thread; each scan has
+    a connection of its own, so a scan may stay open while other methods are used.
+    """
+
+    engine: Literal["sqlite", "postgresql"]
+    name: str
+    """How the target is shown: its URL or path without any password."""
+
+    def __init__(self, name: str) -> None:
+        """Keep the name; connections are opened when needed."""
+        self.name = name
+        self._session: Session | None = None
+        self._locks_held = 0
+        self._without_foreign_rows: set[str] = set()
+
+    def __enter__(self) -> Self:
+        """Return the target itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the target."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; nothing that was not committed stays."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    @property
+    def session(self) -> Session:
+        """The connection for everything but scans."""
+        if self._session is None:
+            self._session = self._connect()
+        return self._session
+
+    # -- what an engine does in its own way ---------------------------------------------------------------------
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Create the missing tables in one transaction, after finding those that stand compatible.
+
+        Idempotent; of two processes at once, one waits for the other.
+
+        Raises:
+            MigrationError: A table is not compatible (every difference is named), or is a view. Nothing was written.
+        """
+
+    @abstractmethod
+    def _incompatible_or_found(self) -> Collection[str]:
+        """Return which of our tables stand, having refused those that are not compatible."""
+
+    @abstractmethod
+    def constrain(self) -> list[str]:
+        """Add the keys, checks, references and indexes that are missing, verify all references, gather statistics.
+
+        Returns:
+            What was done, a sentence for each.
+
+        Raises:
+            MigrationError: A row breaks a constraint; names table, constraint and up to 5 keys. Nothing was added.
+        """
+
+    @abstractmethod
+    def _connect(self) -> Session:
+        """Open a connection."""
+
+    @abstractmethod
+    def _lock_name(self) -> str:
+        """Return what names the lock: equal for all URLs of the same database."""
+
+    @abstractmethod
+    def _acquire_lock(self) -> Release:
+        """Take the migration's lock, or raise MigrationError at once; it must end with this process."""
+
+    @abstractmethod
+    def _stored_type(self, kind: Kind) -> pa.DataType:
+        """Return the Arrow type in which this engine takes a column of the kind."""
+
+    @abstractmethod
+    def _encode(self, column: pa.Array, kind: Kind) -> pa.Array:
+        """Return a canonical column in its stored type."""
+
+    @abstractmethod
+    def _select(self, table: str, condition: str) -> str:
+        """Return the query whose rows `_decode` reads."""
+
+    @abstractmethod
+    def _decode(self, table: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Return the rows of `_select` in canonical types, with the column `inexact`."""
+
+    def _before_load(self, session: Session) -> None:  # noqa: B027  # PostgreSQL needs nothing
+        """Set what cannot be set within the transaction."""
+
+    def _before_scan(self, session: Session) -> None:  # noqa: B027  # SQLite needs nothing
+        """Set what makes a scan read in storage order."""
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the target for this process: a second migration into it is refused at once.
+
+        Re-entrant within the process; freed by the system when the process dies.
+
+        Raises:
+            MigrationError: Another process holds it.
+        """
+        with held_once(self._lock_name(), self._acquire_lock):
+            if self._locks_held == 0:
+                self._without_foreign_rows.clear()
+            self._locks_held += 1
+            try:
+                yield
+            finally:
+                self._locks_held -= 1
+
+    def examine(self) -> bool:
+        """Find out, writing nothing, whether this target can be migrated into.
+
+        Returns:
+            Whether a migration has been here before: its bookkeeping tables stand.
+
+        Raises:
+            MigrationError: A table is not compatible, or rows stand in it that this migration did not write.
+        """
+        found = self._incompatible_or_found()
+        recorded = set(BOOKKEEPING) <= set(found)
+        if recorded:
+            self.refuse_foreign_rows(ENTITIES)
+            return True
+        for entity in ENTITIES:
+            present = readings.count_rows(self.session, entity) if entity in found else 0
+            if present:
+                raise foreign_rows(self.name, entity, {"all": (present, 0)})
+        return False
+
+    def load_batch(self, batch: BatchToLoad) -> BatchLoaded:
+        """Bring a batch into the target, rows and records in one transaction; afterwards it holds exactly these rows.
+
+        A batch that was never loaded, beside batches of the same snapshot and policies, is inserted. Any other is
+        merged by key: only rows that differ are written. Rows of other batches with the same keys are taken over;
+        rows that go take the rows that refer to them along. Takes the lock where it is not held.
+
+        Raises:
+            MigrationError: Rows that this migration did not write stand in the way, a row breaks a constraint, not
+                every source row is accounted for, or the database fails. Nothing was written.
+        """
+        refuse_unknown_label(batch.entity, batch.batch)
+        with self.lock():
+            self._refuse_foreign_rows_once(batch.entity)
+            self._before_load(self.session)
+            try:
+                with self.session.transaction():
+                    return self._load(batch)
+            except BaseException:
+                self._without_foreign_rows.discard(batch.entity)
+                raise
+
+    def _load(self, batch: BatchToLoad) -> BatchLoaded:
+        session, entity = self.session, batch.entity
+        road: Literal["insert", "merge"]
+        if is_fresh(session, entity, batch.batch, batch.snapshot.snapshot_id, batch.policies_digest):
+            road = "insert"
+            loaded = self._insert(batch)
+            changes = Changes(inserted=loaded)
+        else:
+            road = "merge"
+            rows = (part for part, _ in self._stored_rows(batch))
+            loaded, changes = merge(session, entity, batch.batch, self._stored_schema(entity), rows)
+        defects = replace_defects(session, entity, batch.batch, batch.defects)
+        record_snapshot(session, batch.snapshot)
+        recorded = _recorded(batch, loaded, defects["rows repaired"])
+        refuse_unaccounted(recorded, defects)
+        record_batch(session, recorded)
+        values = {"inserted": changes.inserted, "updated": changes.updated, "removed": changes.removed}
+        return BatchLoaded(
+            entity, batch.batch, road, loaded, **values, removed_elsewhere=dict(changes.removed_elsewhere)
+        )
+
+    def _insert(self, batch: BatchToLoad) -> int:
+        outside: list[pa.Array] = []
+
+        def parts() -> Iterator[pa.RecordBatch]:
+            for stored, keys in self._stored_rows(batch):
+                outside.append(keys)
+                yield stored
+
+        before = self.session.inserted_so_far(batch.entity)
+        self.session.ingest(batch.entity, self._stored_schema(batch.entity), parts())
+        inserted = self.session.inserted_so_far(batch.entity) - before
+        list_rows(self.session, batch.entity, batch.batch, pa.chunked_array(outside, pa.string()))
+        return inserted
+
+    def _stored_schema(self, table: str) -> pa.Schema:
+        columns = TABLES[table].columns
+        return pa.schema([pa.field(column.name, self._stored_type(kind_of(column))) for column in columns])
+
+    def _stored_rows(self, batch: BatchToLoad) -> Iterator[tuple[pa.RecordBatch, pa.Array]]:
+        """Yield the rows in stored form, each part with the keys that must be listed."""
+        schema, stored_schema = canonical_schema(batch.entity), self._stored_schema(batch.entity)
+        kinds = [kind_of(column) for column in TABLES[batch.entity].columns]
+        for whole in batch.rows:
+            if not whole.schema.equals(schema):
+                raise TypeError(f"rows of {batch.entity} must have the schema {schema}, not {whole.schema}")
+            for start in range(0, whole.num_rows, ROWS_PER_WRITE):
+                part = whole.slice(start, ROWS_PER_WRITE)
+                stored = [self._encode(column, kind) for column, kind in zip(part.columns, kinds, strict=True)]
+                keys = keys_outside(batch.entity, batch.batch, part)
+                yield pa.RecordBatch.from_arrays(stored, schema=stored_schema), keys
+
+    def refuse_foreign_rows(self, entities: Sequence[str]) -> None:
+        """Raise MigrationError where a table holds more rows than this migration recorded as loaded."""
+        for entity in entities:
+            present = readings.count_rows(self.session, entity)
+            recorded = sum(loaded_by_batch(self.session, entity).values())
+            if present > recorded:
+                raise foreign_rows(self.name, entity, {"all": (present, recorded)})
+
+    def _refuse_foreign_rows_once(self, entity: str) -> None:
+        """Count a table once while the lock is held by the caller, not again for each of its batches."""
+        if entity not in self._without_foreign_rows:
+            self.refuse_foreign_rows([entity])
+            if self._locks_held > 1:
+                self._without_foreign_rows.add(entity)
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def scan(self, entity: str, batch: str | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield the table's rows as they are stored, in storage order, on a connection of its own.
+
+        Args:
+            entity: The table.
+            batch: Only the rows of this batch; None reads all.
+
+        Yields:
+            Record batches of the canonical schema and the further column `inexact` (string): null, or a JSON object
+            of column names to what stands there, for cells that are no value this migration writes (a third decimal,
+            text or NULL for an amount, NaN, a date that is none). Such a cell itself is null.
+        """
+        condition = "1 = 1"
+        if batch is not None:
+            refuse_unknown_label(entity, batch)
+            condition = is_member(entity, batch, "t")
+        return self._read(entity, condition)
+
+    def defects(self, entity: str | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of `migration_defect`, all or one entity's, with the further column `inexact` (null)."""
+        if entity is not None and entity not in TABLES:
+            raise MigrationError(f"There is no entity {entity!r}", why="its name is unknown", remedy="Check the name")
+        return self._read("migration_defect", "1 = 1" if entity is None else f"entity = '{entity}'")
+
+    def _read(self, table: str, condition: str) -> Iterator[pa.RecordBatch]:
+        session = self._connect()
+        try:
+            self._before_scan(session)
+            yield from self._decode(table, session.stream(self._select(table, condition)))
+        finally:
+            session.close()
+
+    def _records(self, table: str) -> list[dict[str, Any]]:
+        parts = self._decode(table, self.session.stream(self._select(table, "1 = 1")))
+        return [row for part in parts for row in part.drop_columns("inexact").to_pylist()]
+
+    def counts_by_batch(self, entity: str) -> dict[str, int]:
+        """Return the number of rows that stand in the table, by batch; batches without rows are left out."""
+        return readings.count_by_batch(self.session, entity)
+
+    def recorded_batches(self) -> list[RecordedBatch]:
+        """Return what was recorded of each loaded batch, ordered by entity and batch."""
+        recorded = [RecordedBatch(**row) for row in self._records("migration_batch")]
+        return sorted(recorded, key=lambda batch: (batch.entity, batch.batch))
+
+    def defect_counts(self) -> dict[tuple[str, str, str], int]:
+        """Return the number of defect records by (entity, batch, action)."""
+        rows = self.session.execute(
+            "SELECT entity, batch, action, count(*) FROM migration_defect GROUP BY entity, batch, action ORDER BY 1, 2, 3"
+        )
+        return {(entity, batch, action): count for entity, batch, action, count in rows}
+
+    def latest_snapshot(self) -> Snapshot | None:
+        """Return the snapshot of the batch that was loaded last; None before the first load."""
+        recorded = self.recorded_batches()
+        if not recorded:
+            return None
+        last = max(recorded, key=lambda batch: batch.loaded_at).snapshot_id
+        return next(Snapshot(**row) for row in self._records("migration_snapshot") if row["snapshot_id"] == last)
+
+    def control_totals(self, entity: str, *, by_batch: bool = False) -> readings.Totals:
+        """Return exact counts and sums in cents, by SQL; see `readings.control_totals`.
+
+        `account`: by (product_id, status): rows, balance. `transaction`: by (transaction_type,), or
+        (batch, transaction_type): rows, amount, balance_after.
+        """
+        return readings.control_totals(self.session, entity, by_batch=by_batch)
+
+    def referential_integrity(self) -> dict[str, int]:
+        """Return the number of rows without their parent: `account->customer`, `account->product`, `transaction->account`."""
+        return readings.orphans(self.session)
+
+
+def _recorded(batch: BatchToLoad, loaded: int, repaired: int) -> RecordedBatch:
+    given = {item.name for item in dataclasses.fields(BatchToLoad)}
+    same = {item.name: getattr(batch, item.name) for item in dataclasses.fields(RecordedBatch) if item.name in given}
+    return RecordedBatch(
+        **same,
+        snapshot_id=batch.snapshot.snapshot_id,
+        loaded=loaded,
+        repaired=repaired,
+        loaded_at=datetime.now(UTC).replace(tzinfo=None),
+    )
+
+
+def constraint_broken(name: str, table: str, constraint: str, keys: Sequence[str]) -> MigrationError:
+    """Return the error that rows already in the target break a constraint, naming some of them."""
+    named = ", ".join(keys[:MOST_KEYS_NAMED])
+    return MigrationError(
+        f"The constraints of {name} do not hold",
+        why=f"rows of table {table} break {constraint}" + (f", for example {named}" if named else ""),
+        remedy="No constraint was added. Load the batches of these rows and of their parents again",
+    )

@@ -1,0 +1,49 @@
+"""The Dagster definitions: everything is assembled here, nothing is defined here."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from accounts_migration.assets.chain import build_chains
+from accounts_migration.assets.constraints import constraints
+from accounts_migration.assets.snapshot import duplicates, snapshot
+from accounts_migration.assets.validation import build_validation
+from accounts_migration.io_managers import SnapshotIOManager, StagingIOManager
+from accounts_migration.jobs import build_jobs
+from accounts_migration.logs import migration_logger
+from accounts_migration.resources import LegacyResource, TargetResource
+from accounts_migration.settings import Settings, load_settings
+
+
+def build_defs(
+    *, settings: Settings | None = None, resource_overrides: Mapping[str, Any] | None = None
+) -> dg.Definitions:
+    """Return the definitions for some settings.
+
+    Args:
+        settings: Where source and target are; the environment's where None.
+        resource_overrides: Resources by name that replace the usual ones.
+    """
+    chosen = settings or load_settings()
+    legacy = LegacyResource(chosen.source_db, chosen.backups, chosen.migration_home)
+    resources = {
+        "legacy": legacy,
+        "target": TargetResource(chosen.target_db),
+        "policies": chosen.policies,
+        "staging_io": StagingIOManager(chosen.staging_location, legacy),
+        "snapshot_io": SnapshotIOManager(legacy),
+        **(resource_overrides or {}),
+    }
+    return dg.Definitions(
+        assets=[snapshot, duplicates, *build_chains(), constraints, *build_validation()],
+        jobs=build_jobs(),
+        resources={name: _as_resource(value) for name, value in resources.items()},
+        executor=dg.in_process_executor,
+        loggers={"console": migration_logger},
+    )
+
+
+def _as_resource(value: Any) -> Any:
+    """Dagster knows an I/O manager by its class; every other plain object is handed on as it is."""
+    return value if isinstance(value, dg.IOManager) else dg.ResourceDefinition.hardcoded_resource(value)

@@ -1,0 +1,52 @@
+"""The demo: a realistic legacy database with defects of every kind, migrated into SQLite or a real PostgreSQL.
+
+Here: the folder of a demo and its engine. Not here: what the source holds (`accounts_migration.demo_source`) and the migration
+itself (`accounts_migration.migration`).
+"""
+
+from contextlib import ExitStack
+from datetime import UTC, datetime
+
+from accounts_migration import console, logs, migration
+from accounts_migration.databases.embedded_postgres import embedded_postgres
+from accounts_migration.demo_source import write_demo_source
+from accounts_migration.settings import load_settings
+
+DIRT = 0.001
+MAX_REJECT_RATE = 0.01
+
+
+def run_demo(engine: str, accounts: int, transactions: int) -> int:
+    """Write the demo's source, migrate it, show the outcome; return the exit status.
+
+    Args:
+        engine: `sqlite` or `postgres`.
+        accounts: Number of accounts.
+        transactions: Number of transactions over 5 years.
+    """
+    home = load_settings().migration_home
+    folder = home / "demo" / f"{datetime.now(UTC):%Y%m%d_%H%M%S}"
+    folder.mkdir(parents=True, mode=0o700)
+    source = folder / "legacy_system.db"
+    console.OUT.print(f"Writing a legacy database of {accounts:,} accounts and {transactions:,} transactions: {source}")
+    write_demo_source(source, accounts=accounts, transactions=transactions, dirt=DIRT, seed=1)
+    console.OUT.print(
+        f"About {DIRT:.1%} of its rows are defective, of every kind; so the demo sets max_reject_rate to "
+        f"{MAX_REJECT_RATE} (its default is 0: one bad row stops the migration, with the list)."
+    )
+    with ExitStack() as stack:
+        target = str(folder / "accounts.db")
+        if engine == "postgres":
+            console.OUT.print("Starting an embedded PostgreSQL server")
+            target = stack.enter_context(embedded_postgres(folder / "postgres"))
+        settings = load_settings(
+            {"max_reject_rate": MAX_REJECT_RATE}, source_db=source, target_db=target, migration_home=home
+        )
+        log = logs.start_log(settings.logs, quiet=False)
+        outcome = migration.migrate(settings, [])
+        console.show_outcome(outcome, settings, log, "MIGRATED")
+    if engine == "postgres":
+        console.OUT.print(f"The embedded server is stopped; its data stays in {folder / 'postgres'}")
+    return 0 if outcome.success else 1
+
+

@@ -1,0 +1,80 @@
+"""The record of every row that was not loaded as it stood (contract sections 1 and 6).
+
+Here: the defect table's columns and how personal data in it is masked. Not here: which rule finds a defect.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
+
+import pyarrow as pa
+
+from accounts_migration.legacy_values import LegacyValue
+
+REJECTED, EXCLUDED, REPAIRED = "rejected", "excluded", "repaired"
+
+PERSONAL_COLUMNS = frozenset({"first_name", "last_name", "email_address", "phone_number", "description"})
+"""Legacy columns whose values name or reach a person; a description is free text and may do so, too."""
+
+DEFECT_SCHEMA = pa.schema(
+    [
+        pa.field("entity", pa.string()),
+        pa.field("batch", pa.string()),
+        pa.field("source_key", pa.string()),
+        pa.field("source_row_id", pa.int64()),
+        pa.field("action", pa.string()),
+        pa.field("reason", pa.string()),
+        pa.field("reasons", pa.string()),
+        pa.field("column", pa.string()),
+        pa.field("old_value", pa.string()),
+        pa.field("new_value", pa.string()),
+        pa.field("source_row", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """One line of the defect table; `reasons` are comma separated, `column` is the legacy column of the first."""
+
+    entity: str
+    batch: str
+    source_key: str | None
+    source_row_id: int | None
+    action: str
+    reason: str
+    reasons: str
+    column: str | None
+    old_value: str | None
+    new_value: str | None
+    source_row: str
+
+
+def defect_table(defects: list[Defect]) -> pa.Table:
+    """Return the defects as a table of DEFECT_SCHEMA."""
+    columns = list(zip(*map(astuple, defects), strict=True)) or [()] * len(DEFECT_SCHEMA)
+    arrays = [pa.array(values, field.type) for values, field in zip(columns, DEFECT_SCHEMA, strict=True)]
+    return pa.table(arrays, schema=DEFECT_SCHEMA)
+
+
+def masked(value: str | None) -> str | None:
+    """Return the value with all but its shape hidden: letters x, digits 9; the length stays as a hint."""
+    if value is None:
+        return None
+    return "".join("9" if sign.isdigit() else "x" if sign.isalnum() else sign for sign in value)
+
+
+def without_personal_data(defect: Mapping[str, LegacyValue]) -> dict[str, LegacyValue]:
+    """Return a defect row (columns of DEFECT_SCHEMA) with personal values masked."""
+    shown = dict(defect)
+    if shown["column"] in PERSONAL_COLUMNS:
+        for name in ("old_value", "new_value"):
+            shown[name] = masked(shown[name])  # type: ignore[arg-type]  # both columns are text
+    row = json.loads(str(shown["source_row"]))
+    hidden = {name: _hidden(value) if name in PERSONAL_COLUMNS else value for name, value in row.items()}
+    shown["source_row"] = json.dumps(hidden, ensure_ascii=False)
+    return shown
+
+
+def _hidden(value: object) -> object:
+    return masked(value) if isinstance(value, str) else None if value is None else "masked"

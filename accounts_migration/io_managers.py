@@ -1,0 +1,53 @@
+"""Dagster's way to staging: what an asset streams goes to Parquet, what it asks for comes back as a stream.
+
+Here: which folder belongs to which asset and partition. Not here: the files themselves (`accounts_migration.staging`).
+Single partitions and ranges of them are written and read alike. Docs: Dagster's concept pages on I/O managers.
+"""
+
+import dagster as dg
+from upath import UPath
+
+from accounts_migration.databases.snapshot import Snapshot
+from accounts_migration.resources import LegacyResource
+from accounts_migration.staging import WHOLE, Staged, StagedOutput, StagingWriter
+
+
+class StagingIOManager(dg.IOManager):
+    """Stages Parquet below `location/<snapshot id>/<asset>/<batch>`."""
+
+    def __init__(self, location: str, legacy: LegacyResource) -> None:
+        """Remember the location; any fsspec URL will do."""
+        self._location = location
+        self._legacy = legacy
+
+    def handle_output(self, context: dg.OutputContext, obj: StagedOutput) -> None:
+        """Write every batch of the output, each replaced atomically."""
+        StagingWriter(self.folder(obj.snapshot_id, context.asset_key), obj).write()
+
+    def load_input(self, context: dg.InputContext) -> Staged:
+        """Return the staged tables of the asset for the partitions that the run asks for."""
+        batches = tuple(sorted(context.asset_partition_keys)) if context.has_asset_partitions else (WHOLE,)
+        return self.staged(context.asset_key, batches)
+
+    def staged(self, asset_key: dg.AssetKey, batches: tuple[str, ...] = (WHOLE,)) -> Staged:
+        """Return the staged tables of an asset for the present snapshot."""
+        return Staged(self.folder(self._legacy.snapshot().snapshot_id, asset_key), batches)
+
+    def folder(self, snapshot_id: str, asset_key: dg.AssetKey) -> UPath:
+        """Return the folder of an asset's batches."""
+        return UPath(self._location).joinpath(snapshot_id, *asset_key.path)
+
+
+class SnapshotIOManager(dg.IOManager):
+    """Hands the present snapshot on; its files are written by the asset itself, into BACKUP_DIR."""
+
+    def __init__(self, legacy: LegacyResource) -> None:
+        """Remember the legacy database."""
+        self._legacy = legacy
+
+    def handle_output(self, context: dg.OutputContext, obj: Snapshot) -> None:
+        """Do nothing: the snapshot stands already."""
+
+    def load_input(self, context: dg.InputContext) -> Snapshot:
+        """Return the present snapshot."""
+        return self._legacy.snapshot()

@@ -1,0 +1,64 @@
+"""What a migration says while it runs: short lines on the terminal, and a log file of each command in LOG_DIR.
+
+Here: the Dagster logger of all jobs and where its lines go. Not here: what is said. Dagster's own events stay in its
+instance; they would bury the lines that a person waits for.
+"""
+
+import logging
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+
+NAME = "accounts_migration"
+
+
+class _OnlySpoken(logging.Filter):
+    """Lets through what an asset says, and holds back Dagster's events."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        event = getattr(record, "dagster_event", None) or getattr(record, "dagster_meta", {}).get("dagster_event")
+        return event is None
+
+
+class _Short(logging.Formatter):
+    """Takes from Dagster's long line the part that was said."""
+
+    converter = time.gmtime
+
+    def format(self, record: logging.LogRecord) -> str:
+        meta = getattr(record, "dagster_meta", None) or {}
+        spoken = logging.makeLogRecord({**record.__dict__, "msg": meta.get("orig_message", record.getMessage()), "args": ()})
+        return super().format(spoken)
+
+
+@dg.logger(description="Short lines on the terminal and in LOG_DIR.")
+def migration_logger(_: dg.InitLoggerContext) -> logging.Logger:
+    """Return the logger that all jobs write to."""
+    logger = logging.getLogger(NAME)
+    logger.setLevel(logging.INFO)
+    if not logger.handlers:
+        _add(logger, logging.StreamHandler(sys.stderr), "%(asctime)s %(levelname)s %(message)s")
+    return logger
+
+
+def start_log(folder: Path, *, quiet: bool) -> Path:
+    """Send what is said to a new file in LOG_DIR and, unless quiet, to the terminal; return the file."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / f"migration_{datetime.now(UTC):%Y%m%d_%H%M%S}.log"
+    path.touch(mode=0o600)
+    logger = logging.getLogger(NAME)
+    logger.propagate = False
+    logger.handlers.clear()
+    _add(logger, logging.FileHandler(path), "%(asctime)sZ - %(levelname)s - %(message)s")
+    if not quiet:
+        _add(logger, logging.StreamHandler(sys.stderr), "  %(message)s")
+    return path
+
+
+def _add(logger: logging.Logger, handler: logging.Handler, form: str) -> None:
+    handler.setFormatter(_Short(form, datefmt="%Y-%m-%d %H:%M:%S"))
+    handler.addFilter(_OnlySpoken())
+    logger.addHandler(handler)

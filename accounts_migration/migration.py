@@ -1,0 +1,217 @@
+"""A whole migration, as one command runs it: snapshot, cleaning, judgement over all four entities, loading, proof.
+
+Here: the order of the Dagster jobs and when to stop. Not here: what the jobs do (`accounts_migration.assets`), and how the
+outcome is shown (`accounts_migration.console`).
+"""
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from accounts_migration.assets.links import cleaned_key
+from accounts_migration.batches import chosen_batches
+from accounts_migration.databases.bookkeeping import Snapshot as RecordedSnapshot
+from accounts_migration.databases.snapshot import Snapshot
+from accounts_migration.databases.target import Target
+from accounts_migration.definitions import build_defs
+from accounts_migration.entities import ENTITIES
+from accounts_migration.entities.policies import Policies
+from accounts_migration.entities.totals import Totals
+from accounts_migration.errors import MigrationError
+from accounts_migration.instance import open_instance
+from accounts_migration.io_managers import SnapshotIOManager, StagingIOManager
+from accounts_migration.jobs import LOAD_JOB, PREPARE_JOB, SNAPSHOT_JOB, VERIFY_JOB
+from accounts_migration.partitions import EMPTY
+from accounts_migration.reconciliation.accounting import BatchLaw, laws, total
+from accounts_migration.reconciliation.target_totals import target_totals
+from accounts_migration.resources import LegacyResource, TargetResource
+from accounts_migration.runner import CheckVerdict, RunOutcome, ranges, run_job
+from accounts_migration.settings import Settings
+from accounts_migration.staging import WHOLE, Staged
+
+
+@dataclass
+class Outcome:
+    """What a command came to; rows and totals as counted in the target, or as cleaned where nothing was loaded."""
+
+    success: bool = False
+    snapshot: Snapshot | None = None
+    batches: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    checks: list[CheckVerdict] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)
+    entities: list[BatchLaw] = field(default_factory=list)
+    totals: dict[str, Totals] = field(default_factory=dict)
+    defects: list[dict[str, Any]] = field(default_factory=list)
+    loaded: bool = False
+    seconds: float = 0.0
+    target: str = ""
+
+    def take(self, run: RunOutcome) -> bool:
+        """Add what a run recorded; return whether it succeeded."""
+        self.runs.append(run.run_id)
+        self.problems += [problem for problem in run.problems if problem not in self.problems]
+        self.checks += run.checks
+        return run.success
+
+
+def migrate(settings: Settings, words: Sequence[str]) -> Outcome:
+    """Migrate the source into the target: everything, or the batches that the words name.
+
+    Raises:
+        MigrationError: Source or target cannot be used, or another migration writes to the target.
+    """
+    started = time.monotonic()
+    outcome = Outcome()
+    legacy = LegacyResource(settings.source_db, settings.backups, settings.migration_home)
+    definitions = build_defs(settings=settings)
+    with ExitStack() as stack:
+        database = stack.enter_context(TargetResource(settings.target_db).open())
+        outcome.target = database.name
+        stack.enter_context(database.lock())
+        was_migrated_into = database.examine()
+        instance = stack.enter_context(
+            open_instance(settings.instance_folder, is_ours=settings.dagster_home is None)
+        )
+        _run(outcome, definitions, instance, legacy, words, database, was_migrated_into)
+        _account(outcome, settings, legacy, database)
+    outcome.seconds = time.monotonic() - started
+    return outcome
+
+
+def _run(
+    outcome: Outcome,
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    legacy: LegacyResource,
+    words: Sequence[str],
+    database: Target,
+    was_migrated_into: bool,
+) -> None:
+    if not outcome.take(run_job(definitions, instance, SNAPSHOT_JOB)):
+        return
+    outcome.snapshot = legacy.snapshot()
+    found = outcome.snapshot.tables[ENTITIES["transaction"].legacy_table].batches
+    if words:
+        outcome.batches = chosen_batches(words, found)
+    else:
+        # a batch that an earlier snapshot loaded and this one lacks must become empty
+        records = database.recorded_batches() if was_migrated_into else []
+        recorded = {record.batch for record in records if record.entity == "transaction"}
+        outcome.batches = sorted({*found, *recorded} or {EMPTY})
+    spans = ranges(instance, outcome.batches)
+    if all(outcome.take(run_job(definitions, instance, PREPARE_JOB, span)) for span in spans):
+        outcome.loaded = True
+        outcome.success = all(outcome.take(run_job(definitions, instance, LOAD_JOB, span)) for span in spans)
+        outcome.success = outcome.success and all(check.passed for check in outcome.checks)
+
+
+def verify(settings: Settings, *, keep_policies: bool) -> Outcome:
+    """Compare every row of the target with the source, as it would be migrated now; write nothing into the target.
+
+    The source is read and cleaned anew, in a staging area of its own, under the snapshot time that the target recorded.
+
+    Args:
+        settings: Source and target.
+        keep_policies: Whether the policies of the settings hold; else those that the target recorded.
+
+    Raises:
+        MigrationError: Source or target cannot be used, or nothing was migrated into the target.
+    """
+    started = time.monotonic()
+    outcome = Outcome(loaded=True)
+    with ExitStack() as stack:
+        database = stack.enter_context(TargetResource(settings.target_db).open())
+        outcome.target = database.name
+        settings = _as_recorded(settings, database, keep_policies)
+        home = settings.migration_home / "verification"
+        settings = settings.model_copy(update={"staging": str((home / "staging").resolve())})
+        taken_at = recorded_snapshot(database).taken_at
+        legacy = LegacyResource(settings.source_db, settings.backups, home, as_of=taken_at)
+        definitions = build_defs(
+            settings=settings,
+            resource_overrides={
+                "legacy": legacy,
+                "staging_io": StagingIOManager(settings.staging_location, legacy),
+                "snapshot_io": SnapshotIOManager(legacy),
+            },
+        )
+        instance = stack.enter_context(
+            open_instance(settings.instance_folder, is_ours=settings.dagster_home is None)
+        )
+        if outcome.take(run_job(definitions, instance, SNAPSHOT_JOB)):
+            outcome.snapshot = legacy.snapshot()
+            outcome.batches = sorted(outcome.snapshot.tables[ENTITIES["transaction"].legacy_table].batches or {EMPTY})
+            spans = ranges(instance, outcome.batches)
+            outcome.success = all(outcome.take(run_job(definitions, instance, PREPARE_JOB, span)) for span in spans)
+            outcome.success = outcome.success and outcome.take(run_job(definitions, instance, VERIFY_JOB))
+            outcome.success = outcome.success and all(check.passed for check in outcome.checks)
+        _account(outcome, settings, legacy, database)
+    outcome.seconds = time.monotonic() - started
+    return outcome
+
+
+def recorded_snapshot(database: Target) -> RecordedSnapshot:
+    """Return the snapshot that the target was loaded from.
+
+    Raises:
+        MigrationError: Nothing was migrated into it.
+    """
+    recorded = database.latest_snapshot() if database.examine() else None
+    if recorded is None:
+        raise MigrationError(
+            f"Cannot verify {database.name}",
+            why="no migration has been recorded in it",
+            remedy="Migrate into it first, or name the right target",
+        )
+    return recorded
+
+
+def _as_recorded(settings: Settings, database: Target, keep_policies: bool) -> Settings:
+    recorded_snapshot(database)
+    if keep_policies:
+        return settings
+    latest = max(database.recorded_batches(), key=lambda record: record.loaded_at)
+    return settings.model_copy(update={"policies": Policies.model_validate_json(latest.policies)})
+
+
+def _account(outcome: Outcome, settings: Settings, legacy: LegacyResource, database: Target) -> None:
+    """Fill in the accounting table: from the two databases, or from staging where nothing was loaded."""
+    if outcome.snapshot is None:
+        return
+    staging = StagingIOManager(settings.staging_location, legacy)
+    for entity in ENTITIES.values():
+        source = outcome.snapshot.tables[entity.legacy_table].batches
+        batches = outcome.batches if entity.batch_column else [WHOLE]
+        if outcome.loaded:
+            lines = laws(
+                entity.name, source, database.counts_by_batch(entity.name), database.defect_counts(), batches
+            )
+            outcome.totals[entity.name] = target_totals(database, entity.name)
+        else:
+            staged = staging.staged(cleaned_key(entity), tuple(batches))
+            lines = [_cleaned_law(entity.name, batch, staged) for batch in staged.staged_batches() if batch in batches]
+            outcome.defects += _rejected(staged, lines)
+        outcome.entities.append(total(entity.name, lines))
+
+
+def _cleaned_law(entity: str, batch: str, staged: Staged) -> BatchLaw:
+    manifest = staged.manifest(batch)
+    counts = [manifest[name] for name in ("source_rows", "cleaned", "rejected", "excluded", "repaired")]
+    return BatchLaw(entity, batch, *counts)
+
+
+def _rejected(staged: Staged, lines: Sequence[BatchLaw]) -> list[dict[str, Any]]:
+    """Return the first rejected rows of a refused entity."""
+    found: list[dict[str, Any]] = []
+    for line in lines:
+        if line.rejected:
+            for defects in staged.scan("defects", [line.batch]):
+                found += [row for row in defects.to_pylist() if row["action"] == "rejected"]
+                if len(found) >= 20:
+                    return found[:20]
+    return found

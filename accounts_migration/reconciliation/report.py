@@ -1,0 +1,67 @@
+"""The whole reconciliation of a target with its snapshot (contract section 7), from counts and sums of both databases.
+
+Here: putting rows, totals and completeness together. Not here: content row by row
+(`accounts_migration.reconciliation.content`).
+"""
+
+from dataclasses import dataclass
+
+from accounts_migration.databases.snapshot import Snapshot
+from accounts_migration.databases.target import Target
+from accounts_migration.entities import ENTITIES
+from accounts_migration.entities.policies import Policies
+from accounts_migration.reconciliation.accounting import BatchLaw, laws, total
+from accounts_migration.reconciliation.promises import ControlTotal, control_totals, left_behind, promised
+from accounts_migration.reconciliation.target_totals import target_totals
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """Rows by entity and batch, control totals, and the batches of the snapshot that are not loaded yet.
+
+    Totals are those of the batches that are loaded.
+    """
+
+    batches: list[BatchLaw]
+    entities: list[BatchLaw]
+    totals: list[ControlTotal]
+    missing: list[str]
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether every batch of the snapshot is loaded from it."""
+        return not self.missing
+
+
+def reconcile(
+    snapshot: Snapshot, policies: Policies, target: Target, *, of_any_snapshot: bool = False
+) -> Reconciliation:
+    """Count and add on both sides.
+
+    Args:
+        snapshot: The source.
+        policies: Those the target was loaded under.
+        target: The target.
+        of_any_snapshot: Whether batches that were loaded from another snapshot are held against this one, too.
+    """
+    recorded = {
+        (record.entity, record.batch)
+        for record in target.recorded_batches()
+        if of_any_snapshot or record.snapshot_id == snapshot.snapshot_id
+    }
+    defects = target.defect_counts()
+    batches: list[BatchLaw] = []
+    entities: list[BatchLaw] = []
+    totals: list[ControlTotal] = []
+    missing: list[str] = []
+    for name, entity in ENTITIES.items():
+        source = snapshot.tables[entity.legacy_table].batches
+        loaded = [batch for batch in sorted(source) if (name, batch) in recorded]
+        missing += [f"{name} {batch}" for batch in sorted(source) if (name, batch) not in recorded]
+        lines = laws(name, source, target.counts_by_batch(name), defects, loaded)
+        batches += lines
+        entities.append(total(name, lines))
+        left = left_behind(entity, target.defects(name), policies)
+        source_totals = promised(entity, snapshot, policies, None if len(loaded) == len(source) else loaded)
+        totals += control_totals(name, source_totals, target_totals(target, name), left)
+    return Reconciliation(batches, entities, totals, missing)

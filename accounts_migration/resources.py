@@ -1,0 +1,115 @@
+"""Resources: the legacy database, the target and the policies as the assets see them.
+
+Here: what hides where the source and the target are, and whether the target is SQLite or PostgreSQL. Not here: settings
+(`accounts_migration.settings`), SQL (`accounts_migration.databases`). They are plain objects, not configurable ones: a
+configured value would show in the UI, and a target's address may hold a password.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from accounts_migration.databases.legacy_source import LegacyTable
+from accounts_migration.databases.snapshot import Snapshot, read_manifest, take_snapshot
+from accounts_migration.databases.target import Target, open_target
+from accounts_migration.entities import ENTITIES, Entity
+from accounts_migration.errors import MigrationError, UsageError
+
+
+def legacy_table(entity: Entity) -> LegacyTable:
+    """Return the legacy table that an entity is read from."""
+    return LegacyTable(entity.legacy_table, entity.legacy_columns, entity.batch_column)
+
+
+LEGACY_TABLES = [legacy_table(entity) for entity in ENTITIES.values()]
+
+
+class LegacyResource:
+    """The legacy database and the snapshot that the present migration reads."""
+
+    def __init__(self, source: Path | None, backups: Path, home: Path, *, as_of: datetime | None = None) -> None:
+        """Remember where the source is and where its snapshots go.
+
+        Args:
+            source: The legacy file.
+            backups: BACKUP_DIR.
+            home: Where the present snapshot is remembered.
+            as_of: The time (UTC) that stands for the snapshot's own; for comparing with what was loaded then.
+        """
+        self._as_of = as_of
+        self._source = source
+        self._backups = backups
+        self._home = home
+
+    @property
+    def is_verification(self) -> bool:
+        """Return whether the source is read to be compared, not to be loaded."""
+        return self._as_of is not None
+
+    @property
+    def source(self) -> Path:
+        """Return the path of the legacy file.
+
+        Raises:
+            MigrationError: None is set.
+        """
+        if self._source is None:
+            raise UsageError(
+                "No legacy database is named", why="SOURCE_DB is not set", remedy="Set SOURCE_DB, or name SOURCE"
+            )
+        return self._source
+
+    @property
+    def _pointer(self) -> Path:
+        name = hashlib.sha256(str(self.source.resolve()).encode()).hexdigest()[:16]
+        return self._home / "snapshots" / f"{name}.json"
+
+    def take_snapshot(self) -> Snapshot:
+        """Take a snapshot and make it the present one."""
+        snapshot = take_snapshot(self.source, self._backups, LEGACY_TABLES)
+        self._pointer.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        partial = self._pointer.with_suffix(".partial")
+        partial.write_text(json.dumps({"folder": str(Path(snapshot.folder).resolve())}))
+        partial.replace(self._pointer)
+        return snapshot
+
+    def snapshot(self) -> Snapshot:
+        """Return the present snapshot.
+
+        Raises:
+            MigrationError: None was taken yet.
+        """
+        try:
+            folder = json.loads(self._pointer.read_text())["folder"]
+        except (OSError, ValueError, KeyError) as error:
+            raise MigrationError(
+                f"There is no snapshot of {self.source}",
+                why="none was taken yet",
+                remedy="Materialize legacy/snapshot first",
+            ) from error
+        snapshot = read_manifest(Path(folder))
+        return snapshot if self._as_of is None else dataclasses.replace(snapshot, taken_at=self._as_of.isoformat())
+
+
+class TargetResource:
+    """The target database; whether it is SQLite or PostgreSQL shows in its URL alone."""
+
+    def __init__(self, url: str | None) -> None:
+        """Remember the address; nothing is opened yet."""
+        self._url = url
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[Target]:
+        """Open the target.
+
+        Raises:
+            MigrationError: None is set, or it cannot be reached.
+        """
+        if not self._url:
+            raise UsageError("No target is named", why="TARGET_DB is not set", remedy="Set TARGET_DB, or name TARGET")
+        with open_target(self._url) as target:
+            yield target

@@ -1,0 +1,106 @@
+"""Launching the Dagster jobs from the command line, on the same instance that the UI shows.
+
+Here: one run after the other in this process, ranges of batches, and what a run recorded. Not here: words and colours
+(`accounts_migration.cli`, `accounts_migration.console`).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import dagster as dg
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+
+from accounts_migration.partitions import BATCHES
+
+_EXPLAINED = "MigrationError"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckVerdict:
+    """The verdict of one check as the run recorded it."""
+
+    asset: str
+    check: str
+    passed: bool
+    blocking: bool
+    metadata: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutcome:
+    """What a run came to: `problems` are the errors of its steps, one sentence each."""
+
+    job: str
+    run_id: str
+    success: bool
+    problems: list[str]
+    checks: list[CheckVerdict]
+
+
+def run_job(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, job: str, batches: Sequence[str] | None = None
+) -> RunOutcome:
+    """Run a job in this process and return what it came to.
+
+    Args:
+        definitions: The definitions of this migration.
+        instance: Where the run is recorded.
+        job: The job's name.
+        batches: First and last batch of a contiguous range; None for a job without batches.
+    """
+    tags = {}
+    if batches:
+        tags = {ASSET_PARTITION_RANGE_START_TAG: batches[0], ASSET_PARTITION_RANGE_END_TAG: batches[-1]}
+    result = definitions.resolve_job_def(job).execute_in_process(
+        instance=instance, raise_on_error=False, tags=tags, run_config={"loggers": {"console": {}}}
+    )
+    checks = [
+        CheckVerdict(
+            asset=evaluation.asset_key.to_user_string(),
+            check=evaluation.check_name,
+            passed=evaluation.passed,
+            blocking=bool(evaluation.blocking),
+            metadata={name: value.value for name, value in evaluation.metadata.items()},
+        )
+        for evaluation in result.get_asset_check_evaluations()
+        if evaluation.partition is None or not batches or batches[0] == batches[-1]
+    ]
+    problems = list(dict.fromkeys(_problems(result)))
+    return RunOutcome(job, result.run_id, result.success, problems, checks)
+
+
+def _problems(result: dg.ExecuteInProcessResult) -> Iterator[str]:
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            blocked = error is not None and error.cls_name == "DagsterAssetCheckFailedError"
+            if error is not None and not blocked:
+                yield _explained(error)
+
+
+def _explained(error: "dg._core.errors.SerializableErrorInfo") -> str:
+    """Return the message of the refusal behind a step's error, or the error itself with its place."""
+    cause = error
+    while cause is not None:
+        if cause.cls_name == _EXPLAINED:
+            return cause.message.partition(": ")[2].strip()
+        cause = cause.cause
+    innermost = error
+    while innermost.cause is not None:
+        innermost = innermost.cause
+    place = innermost.stack[-1].strip().splitlines()[0] if innermost.stack else "unknown place"
+    return f"Unexpected {innermost.cls_name}: {innermost.message.strip()[:500]} ({place})"
+
+
+def ranges(instance: dg.DagsterInstance, batches: Sequence[str]) -> list[list[str]]:
+    """Return the batches as contiguous ranges of the registered partitions: one run each."""
+    wanted = set(batches)
+    found: list[list[str]] = []
+    open_range = False
+    for key in BATCHES.get_partition_keys(dynamic_partitions_store=instance):
+        if key in wanted:
+            if not open_range:
+                found.append([])
+            found[-1].append(key)
+        open_range = key in wanted
+    return found

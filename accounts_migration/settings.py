@@ -1,0 +1,105 @@
+"""Settings: the environment, `.env` and a TOML file -> typed values. The only place that reads the environment.
+
+Here: names, defaults and forms of settings. Not here: what a policy does (`accounts_migration.entities.policies`).
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from accounts_migration.entities.policies import Policies
+from accounts_migration.errors import UsageError
+
+POLICY_FILE = "migration.toml"
+
+
+class Settings(BaseSettings):
+    """Where things are; each field is read from the environment variable of its name in capitals."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+
+    source_db: Path | None = Field(default=None, description="the legacy SQLite file")
+    target_db: str | None = Field(default=None, description="a path, sqlite:///... or postgresql://...")
+    migration_home: Path = Field(default=Path("var"), description="state: instance, staging, locks")
+    backup_dir: Path | None = Field(default=None, description="snapshots; default MIGRATION_HOME/backups")
+    log_dir: Path | None = Field(default=None, description="log of each run; default MIGRATION_HOME/logs")
+    staging: str | None = Field(default=None, description="folder or fsspec URL; default MIGRATION_HOME/staging")
+    dagster_home: Path | None = Field(default=None, description="default MIGRATION_HOME/dagster")
+    migration_policies: Path | None = Field(default=None, description="TOML file with a table [policies]")
+    policies: Policies = Field(default_factory=Policies)
+
+    @property
+    def backups(self) -> Path:
+        """Return the folder of the snapshots."""
+        return self.backup_dir or self.migration_home / "backups"
+
+    @property
+    def logs(self) -> Path:
+        """Return the folder of the run logs."""
+        return self.log_dir or self.migration_home / "logs"
+
+    @property
+    def staging_location(self) -> str:
+        """Return the staging location."""
+        return self.staging or str((self.migration_home / "staging").resolve())
+
+    @property
+    def instance_folder(self) -> Path:
+        """Return the folder of the Dagster instance."""
+        return self.dagster_home or self.migration_home / "dagster"
+
+
+def load_settings(policies: Mapping[str, Any] | None = None, **values: Any) -> Settings:
+    """Return the settings: explicit values first, then the environment, `.env`, the TOML file, the defaults.
+
+    Args:
+        policies: Policies given on the command line, by name.
+        values: Settings given on the command line, by field name; None means not given.
+
+    Raises:
+        UsageError: A value is not allowed; the message names the setting, never a password.
+    """
+    given = {name: value for name, value in values.items() if value is not None}
+    try:
+        base = Settings(**given)
+        chosen = {**_from_file(base.migration_policies), **_from_environment(), **(policies or {})}
+        return base.model_copy(update={"policies": Policies(**chosen)})
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()
+        )
+        raise UsageError(
+            "A setting is not allowed", why=problems, remedy="See the table of settings in the README"
+        ) from error
+
+
+def _from_environment() -> dict[str, str]:
+    """Return the policies that the environment or `.env` sets, each by its name in capitals."""
+    found = _dot_env() | {name: os.environ[name] for name in map(str.upper, Policies.model_fields) if name in os.environ}
+    return {name.lower(): value for name, value in found.items()}
+
+
+def _dot_env() -> dict[str, str]:
+    from dotenv import dotenv_values
+
+    names = set(map(str.upper, Policies.model_fields))
+    return {name: value for name, value in dotenv_values(".env").items() if name in names and value is not None}
+
+
+def _from_file(path: Path | None) -> dict[str, Any]:
+    path = path or (Path(POLICY_FILE) if Path(POLICY_FILE).exists() else None)
+    if path is None:
+        return {}
+    try:
+        content = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(
+            f"Cannot read the policies in {path}", why=str(error), remedy="Write a TOML file with a table [policies]"
+        ) from error
+    policies: dict[str, Any] = content.get("policies", {})
+    return policies

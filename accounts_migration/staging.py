@@ -1,0 +1,216 @@
+"""Staging: the rows between two databases, as Parquet, one folder for each snapshot, asset and batch.
+
+Here: the files and their manifests. Not here: Dagster (`accounts_migration.io_managers` puts it to use) and what a row means.
+
+A batch is replaced atomically: its new files get new names, the manifest that lists them is swapped last, and only then
+the old files go. Files are readable by their owner alone (contract section 8). Any fsspec location will do.
+"""
+
+import contextlib
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import IOBase
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from upath import UPath
+
+from accounts_migration.errors import MigrationError
+from accounts_migration.streams import ROWS_PER_CHUNK, by_batch
+
+WHOLE = "all"
+"""The one batch of an entity that does not move in batches."""
+
+MANIFEST = "manifest.json"
+BYTES_IN_MEMORY = 48 * 1024 * 1024
+BYTES_PER_FILE = 16 * 1024 * 1024
+
+Tables = Mapping[str, pa.Table]
+
+
+@dataclass(frozen=True)
+class StagedOutput:
+    """What an asset stages, while it is being made.
+
+    Args:
+        snapshot_id: The snapshot the rows come from.
+        schemas: Table name -> Arrow schema without the column `batch`.
+        batches: Every batch that is replaced, also one without rows.
+        chunks: Tables by name, with a column `batch`; consumed once.
+        summary: Called for each batch when all chunks are written; what the manifest says besides the files.
+    """
+
+    snapshot_id: str
+    schemas: Mapping[str, pa.Schema]
+    batches: Sequence[str]
+    chunks: Iterable[Tables]
+    summary: Callable[[str], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Staged:
+    """The staged tables of one asset for some batches, to be read as streams."""
+
+    folder: UPath
+    batches: tuple[str, ...]
+
+    def of(self, batches: Sequence[str]) -> "Staged":
+        """Return the same asset for other batches."""
+        return Staged(self.folder, tuple(batches))
+
+    def manifest(self, batch: str) -> dict[str, Any]:
+        """Return the manifest of a batch.
+
+        Raises:
+            MigrationError: The batch was never staged for this snapshot.
+        """
+        path = self.folder / batch / MANIFEST
+        try:
+            manifest: dict[str, Any] = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise MigrationError(
+                f"Nothing is staged of {self.name} for batch {batch}",
+                why="it was not materialized for the present snapshot",
+                remedy=f"Materialize {self.name} (batch {batch}) first",
+            ) from error
+        return manifest
+
+    @property
+    def name(self) -> str:
+        """Return the asset's name, as `cleaned/accounts`."""
+        return "/".join(self.folder.parts[-2:])
+
+    def staged_batches(self) -> list[str]:
+        """Return every batch of the asset that is staged for this snapshot, also outside `batches`."""
+        if not self.folder.exists():
+            return []
+        return sorted(path.name for path in self.folder.iterdir() if (path / MANIFEST).exists())
+
+    def scan(
+        self, table: str, batches: Sequence[str] | None = None, columns: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Stream a table, batch after batch, with the column `batch` first; bounded memory."""
+        for batch in self.batches if batches is None else batches:
+            for file in self.manifest(batch)["files"].get(table, []):
+                with self._open(batch, file) as source:
+                    reader = pq.ParquetFile(source)
+                    for rows in reader.iter_batches(ROWS_PER_CHUNK, columns=columns):
+                        label = pa.repeat(pa.scalar(batch, pa.string()), rows.num_rows)
+                        schema = pa.schema([pa.field("batch", pa.string()), *rows.schema])
+                        yield pa.RecordBatch.from_arrays([label, *rows.columns], schema=schema)
+
+    @contextlib.contextmanager
+    def _open(self, batch: str, file: str) -> Iterator[Any]:
+        try:
+            with (self.folder / batch / file).open("rb") as source:
+                yield source
+        except (OSError, pa.ArrowInvalid) as error:
+            raise MigrationError(
+                f"Cannot read the staged file {file} of {self.name}, batch {batch}",
+                why=type(error).__name__,
+                remedy=f"Materialize {self.name} (batch {batch}) again",
+            ) from error
+
+
+class StagingWriter:
+    """Writes the chunks of one asset, parted by batch, with a bounded number of bytes in memory."""
+
+    def __init__(self, folder: UPath, output: StagedOutput) -> None:
+        """Prepare the folders of the batches that will be replaced."""
+        self._folder = folder
+        self._output = output
+        self._token = uuid.uuid4().hex[:12]
+        self._pending: dict[tuple[str, str], list[pa.Table]] = {}
+        self._sizes: dict[tuple[str, str], int] = {}
+        self._files: dict[str, dict[str, list[str]]] = {batch: {} for batch in output.batches}
+        self._counts: dict[str, dict[str, int]] = {
+            batch: dict.fromkeys(output.schemas, 0) for batch in output.batches
+        }
+
+    def write(self) -> dict[str, dict[str, Any]]:
+        """Write everything and return the manifest of each batch; on any failure the old state stands."""
+        try:
+            for chunk in self._output.chunks:
+                for name, table in chunk.items():
+                    self._take(name, table)
+            for place in list(self._pending):
+                self._flush(place)
+            return {batch: self._publish(batch) for batch in self._output.batches}
+        except OSError as error:
+            self._discard()
+            raise MigrationError(
+                f"Cannot write to staging below {self._folder}",
+                why=error.strerror or type(error).__name__,
+                remedy="Free disk space or set STAGING to another location, then run again; what was staged before stands",
+            ) from error
+        except BaseException:
+            self._discard()
+            raise
+
+    def _take(self, name: str, table: pa.Table) -> None:
+        for batch, rows in by_batch(table):
+            if batch not in self._files:
+                raise ValueError(f"batch {batch} was not announced")
+            place = (batch, name)
+            self._pending.setdefault(place, []).append(rows)
+            self._sizes[place] = self._sizes.get(place, 0) + rows.nbytes
+            self._counts[batch][name] += rows.num_rows
+            if self._sizes[place] > BYTES_PER_FILE:
+                self._flush(place)
+        while sum(self._sizes.values()) > BYTES_IN_MEMORY:
+            self._flush(max(self._sizes, key=lambda place: self._sizes[place]))
+
+    def _flush(self, place: tuple[str, str]) -> None:
+        batch, name = place
+        files = self._files[batch].setdefault(name, [])
+        file = f"{name}-{self._token}-{len(files)}.parquet"
+        files.append(file)
+        table = pa.concat_tables(self._pending.pop(place))
+        del self._sizes[place]
+        with _create(self._folder / batch / file) as target:
+            pq.write_table(
+                table.cast(self._output.schemas[name]),
+                target,
+                row_group_size=ROWS_PER_CHUNK,
+                compression="lz4",
+                use_dictionary=False,
+                write_statistics=False,
+            )
+
+    def _publish(self, batch: str) -> dict[str, Any]:
+        folder = self._folder / batch
+        manifest = {
+            **self._output.summary(batch),
+            "snapshot_id": self._output.snapshot_id,
+            "counts": self._counts[batch],
+            "files": self._files[batch],
+        }
+        partial = folder / f"{MANIFEST}.{self._token}"
+        with _create(partial) as file:
+            file.write(json.dumps(manifest).encode())
+        partial.rename(folder / MANIFEST) if partial.protocol else os.replace(str(partial), str(folder / MANIFEST))
+        current = {MANIFEST, *(file for files in self._files[batch].values() for file in files)}
+        for path in folder.iterdir():
+            if path.name not in current:
+                path.unlink(missing_ok=True)
+        return manifest
+
+    def _discard(self) -> None:
+        for batch in self._files:
+            folder = self._folder / batch
+            for path in folder.glob(f"*{self._token}*") if folder.exists() else []:
+                path.unlink(missing_ok=True)
+
+
+def _create(path: UPath) -> IOBase:
+    """Create a file for its owner alone; on a local disk by its mode, elsewhere by what the location grants."""
+    if path.protocol in ("", "file"):
+        os.makedirs(path.parent, mode=0o700, exist_ok=True)  # noqa: PTH103  (UPath.mkdir ignores the mode of parents)
+        return os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle: IOBase = path.open("wb")
+    return handle

@@ -1,0 +1,85 @@
+"""Streams of Arrow record batches: reading ahead, and joining small pieces to ones of a good size.
+
+Not here: where the rows come from (`databases`, `staging`) or what they mean (`entities`).
+"""
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+import pyarrow as pa
+
+ROWS_PER_CHUNK = 65_536
+
+Item = TypeVar("Item")
+
+
+def read_ahead(items: Iterable[Item], depth: int = 2) -> Iterator[Item]:
+    """Yield the items while a thread already produces the next ones; an error of the producer is raised here."""
+    ready: queue.Queue[tuple[Item | None, BaseException | None, bool]] = queue.Queue(maxsize=depth)
+    stopped = threading.Event()
+
+    def hand_over(entry: tuple[Item | None, BaseException | None, bool]) -> None:
+        while not stopped.is_set():
+            try:
+                ready.put(entry, timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+    def produce() -> None:
+        try:
+            for item in items:
+                hand_over((item, None, False))
+                if stopped.is_set():
+                    return
+            hand_over((None, None, True))
+        except BaseException as error:  # whatever it is, the reader must learn of it
+            hand_over((None, error, True))
+
+    thread = threading.Thread(target=produce, daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error, finished = ready.get()
+            if error is not None:
+                raise error
+            if finished:
+                return
+            yield item  # type: ignore[misc]  # an entry that is neither error nor end holds an item
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def joined(batches: Iterable[pa.RecordBatch], rows: int = ROWS_PER_CHUNK) -> Iterator[pa.RecordBatch]:
+    """Yield batches of about `rows` rows, in the same order: every step has a fixed cost for each batch."""
+    pending: list[pa.RecordBatch] = []
+    count = 0
+    for batch in batches:
+        if pending and count + batch.num_rows > rows:
+            yield pa.concat_batches(pending)
+            pending, count = [], 0
+        pending.append(batch)
+        count += batch.num_rows
+    if pending:
+        yield pa.concat_batches(pending)
+
+
+def by_batch(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """Yield (batch label, its rows without the label) of a table with a column `batch`, keeping the rows' order."""
+    if table.num_rows == 0:
+        return
+    rows = table.drop_columns(["batch"])
+    labels = table["batch"].combine_chunks().dictionary_encode()
+    codes, names = labels.indices.to_numpy(), labels.dictionary.to_pylist()
+    if len(names) == 1:
+        yield names[0], rows
+        return
+    order = codes.argsort(kind="stable")
+    in_order = bool((codes[1:] >= codes[:-1]).all())
+    sorted_rows = rows if in_order else rows.take(pa.array(order))
+    starts = codes[order].searchsorted(range(len(names) + 1))
+    for place, name in enumerate(names):
+        yield name, sorted_rows.slice(starts[place], starts[place + 1] - starts[place])
