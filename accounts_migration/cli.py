@@ -206,7 +206,7 @@ def ui(
 
 def app_main() -> None:
     """Run the command line; a refusal ends with its message and its exit status, never with a traceback."""
-    warnings.filterwarnings("ignore", module="dagster")
+    warnings.filterwarnings("ignore", message=".*is currently in (beta|preview)")
     from accounts_migration import console
 
     try:

@@ -5,7 +5,7 @@ Here: tables and sentences. Not here: what they report (`accounts_migration.migr
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,12 @@ from rich.table import Table
 
 from accounts_migration.errors import MigrationError
 from accounts_migration.migration import Outcome
+from accounts_migration.reconciliation.amounts import amount
+from accounts_migration.reconciliation.promises import ControlTotal
 from accounts_migration.settings import Settings
+
+OVERALL = "overall"
+GROUPS_SHOWN = 60
 
 # a pipe has no width of its own: wide enough there that no figure is cut
 OUT = Console(width=None if sys.stdout.isatty() else 160)
@@ -32,19 +37,12 @@ def _plain(text: str) -> str:
     return text.replace("[", "\\[")
 
 
-def money(cents: int) -> str:
-    """Return cents as an amount, exact."""
-    sign = "-" if cents < 0 else ""
-    return f"{sign}{abs(cents) // 100:,}.{abs(cents) % 100:02d}"
-
-
 def show_outcome(outcome: Outcome, settings: Settings, log: Path, verb: str) -> None:
     """Print the accounting table, control totals, verdicts, and where everything is."""
     if outcome.entities:
         OUT.print(_accounting(outcome))
-    for entity, totals in outcome.totals.items():
-        if totals:
-            OUT.print(_totals(entity, totals))
+    if outcome.totals:
+        OUT.print(_totals(outcome.totals))
     if outcome.checks:
         OUT.print(_checks(outcome))
     for problem in outcome.problems:
@@ -73,17 +71,35 @@ def _accounting(outcome: Outcome) -> Table:
     return table
 
 
-def _totals(entity: str, totals: dict[str, dict[str, int]]) -> Table:
-    measures = [name for name in next(iter(totals.values())) if name != "rows"]
-    table = Table(title=f"control totals of {entity} in the target", title_justify="left")
-    table.add_column("group")
-    for name in ("rows", *measures):
+def _totals(totals: list[ControlTotal]) -> Table:
+    table = Table(title="control totals: source = target + left behind", title_justify="left")
+    for name in ("entity", "group", "measure"):
+        table.add_column(name)
+    for name in ("source", "target", "left behind", "unexplained"):
         table.add_column(name, justify="right")
-    for group, values in totals.items():
-        table.add_row(group, f"{values['rows']:,}", *(money(values[name]) for name in measures))
-    whole = {name: sum(values[name] for values in totals.values()) for name in ("rows", *measures)}
-    table.add_row("overall", f"{whole['rows']:,}", *(money(whole[name]) for name in measures), style="bold")
+    for one in [*_few(totals), *_overall(totals)]:
+        amounts = (one.source, one.target, one.left_behind, one.unexplained)
+        style = "bold" if one.group == OVERALL else None
+        table.add_row(one.entity, one.group, one.measure, *map(amount, amounts), style=style)
     return table
+
+
+def _few(totals: list[ControlTotal]) -> list[ControlTotal]:
+    """Return all groups where they are few, else those with something unexplained: the others stand in the summary."""
+    return totals if len(totals) <= GROUPS_SHOWN else [one for one in totals if one.unexplained]
+
+
+def _overall(totals: list[ControlTotal]) -> list[ControlTotal]:
+    sums: dict[tuple[str, str], ControlTotal] = {}
+    for one in totals:
+        so_far = sums.get((one.entity, one.measure), ControlTotal(one.entity, OVERALL, one.measure, 0, 0, 0))
+        sums[one.entity, one.measure] = replace(
+            so_far,
+            source=so_far.source + one.source,
+            target=so_far.target + one.target,
+            left_behind=so_far.left_behind + one.left_behind,
+        )
+    return list(sums.values())
 
 
 def _checks(outcome: Outcome) -> Table:
@@ -121,7 +137,7 @@ def write_json(outcome: Outcome, path: Path) -> None:
         "target": outcome.target,
         "batches": outcome.batches,
         "entities": [{**asdict(line), "unexplained": line.unexplained} for line in outcome.entities],
-        "control_totals_in_cents": outcome.totals,
+        "control_totals_in_cents": [{**asdict(one), "unexplained": one.unexplained} for one in outcome.totals],
         "checks": [{"asset": check.asset, "check": check.check, "passed": check.passed} for check in outcome.checks],
         "problems": outcome.problems,
         "runs": outcome.runs,

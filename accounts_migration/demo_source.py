@@ -1,11 +1,11 @@
-"""A realistic legacy database to try the migration on: years of banking, and a few rows of every kind of defect.
+"""A realistic legacy database to try the migration on: years of banking, some rows with every kind of defect.
 
-Here: what the demo's bank looks like, and `KINDS`, which says for each planted defect what the migration must record.
-Not here: the rules that find the defects (`accounts_migration.entities`); nothing of theirs is used, so that the
-demo can show them wrong.
+Here: what the demo's bank looks like, and `KINDS`, which says for each planted row what the migration must
+record of it. Not here: the rules that find the defects (`accounts_migration.entities`); nothing of theirs is
+used, so that the demo can show them wrong.
 
-Clean rows stand at every position; defects only at odd positions from 3 on. So the row before a defect is clean, and
-can be copied to make a duplicate.
+Rows are planted at odd positions only, from 3 on. So the row before a planted one is clean, and can be copied
+to make a duplicate.
 """
 
 import datetime
@@ -68,7 +68,7 @@ LEGACY_TABLES: Mapping[str, Mapping[str, str]] = MappingProxyType(
         },
     }
 )
-"""Entity -> columns of its legacy table (contract section 2) with the types an old system would have declared."""
+"""Entity -> columns of its legacy table (contract section 2) with the types an old system declared."""
 
 Int64Array = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -90,7 +90,7 @@ _BLOB = b"\x00\xfe\xff"
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of planted row, and what the migration must record of it under the contract's default policies.
+    """One kind of planted row, and what must be recorded of it under the contract's default policies.
 
     Args:
         name: Its name, unique within the entity.
@@ -123,7 +123,7 @@ class Kind:
     @property
     def must_not_be_referred_to(self) -> bool:
         """Return whether a row referring to such a one would be dragged along, or would bring it back."""
-        return self.action == "rejected" or self.action == "excluded"
+        return self.action in ("rejected", "excluded")
 
     @property
     def leaves_key(self) -> bool:
@@ -133,13 +133,13 @@ class Kind:
 
 @dataclass(frozen=True)
 class DemoSummary:
-    """What was written: rows per entity, and how many of each kind were planted by (entity, name of the kind)."""
+    """What was written: rows by entity, and how many were planted by (entity, name of the kind)."""
 
     rows: Mapping[str, int]
     planted: Mapping[tuple[str, str], int]
 
     def records(self) -> Counter[tuple[str, str, str]]:
-        """Return the records expected in `migration_defect` under the default policies, by (entity, action, reason)."""
+        """Return the records that `migration_defect` must hold, by (entity, action, reason)."""
         expected: Counter[tuple[str, str, str]] = Counter()
         for kind in KINDS:
             count = self.planted.get((kind.entity, kind.name), 0) * kind.records
@@ -149,7 +149,11 @@ class DemoSummary:
 
     def rejected_rows(self, entity: str) -> int:
         """Return the number of rows of the entity that the migration must reject."""
-        return sum(self.planted.get((entity, kind.name), 0) * kind.rejected_rows for kind in KINDS if kind.entity == entity)
+        return sum(
+            self.planted.get((entity, kind.name), 0) * kind.rejected_rows
+            for kind in KINDS
+            if kind.entity == entity
+        )
 
 
 def _key_column(entity: str) -> str:
@@ -174,7 +178,10 @@ def _keys(entity: str, column: str) -> list[Kind]:
 
 
 def _entity_keys(entity: str, column: str) -> list[Kind]:
-    return [*_keys(entity, column), *_rejects(entity, column, "INVALID_KEY", letters="C-1042", nul="10\x0042")]
+    return [
+        *_keys(entity, column),
+        *_rejects(entity, column, "INVALID_KEY", letters="C-1042", nul="10\x0042"),
+    ]
 
 
 def _amounts(entity: str, column: str) -> list[Kind]:
@@ -211,7 +218,10 @@ def _texts(entity: str, column: str) -> list[Kind]:
 
 
 def _required_texts(entity: str, column: str) -> list[Kind]:
-    return [*_texts(entity, column), *_rejects(entity, column, "MISSING_VALUE", null=None, blank=" \u3000\u200b ")]
+    return [
+        *_texts(entity, column),
+        *_rejects(entity, column, "MISSING_VALUE", null=None, blank=" \u3000\u200b "),
+    ]
 
 
 def _dates(entity: str, column: str) -> list[Kind]:
@@ -231,12 +241,9 @@ def _duplicates(entity: str, **difference: Change) -> list[Kind]:
 
 def _inactive(entity: str, **changes: Change) -> list[Kind]:
     return [
-        Kind(f"inactive: {name}", entity, reason, action, change)
-        for name, reason, action, change in (
-            ("nobody refers to it", "INACTIVE", "excluded", changes),
-            ("an account refers to it", "KEPT_INACTIVE", "repaired", changes),
-        )
-    ]  # type: ignore[misc]  # mypy widens the literal actions
+        Kind("inactive, nobody refers to it", entity, "INACTIVE", "excluded", changes),
+        Kind("inactive, an account refers to it", entity, "KEPT_INACTIVE", "repaired", changes),
+    ]
 
 
 def _repairs(entity: str, column: str, reason: str, **values: Change) -> list[Kind]:
@@ -254,9 +261,13 @@ def _oddities(entity: str, column: str, **values: Change) -> list[Kind]:
     ]
 
 
+def _text(row: Row, column: str) -> str:
+    return str(row[column])
+
+
 def _padded(column: str) -> Callable[[Row], LegacyValue]:
     """Return the value as text between no-break spaces, which SQLite does not convert to a number."""
-    return lambda row: f"\u00a0{row[column]}\u2003"
+    return lambda row: f"\u00a0{_text(row, column)}\u2003"
 
 
 def _orphan(entity: str, column: str, number: int) -> Kind:
@@ -348,29 +359,40 @@ KINDS: tuple[Kind, ...] = (
     *_rejects("transaction", "trans_date", "INVALID_DATE", month_13="2023-13-01 10:00:00"),
     _orphan("transaction", "account_number", _UNKNOWN_NUMBER),
     _parent_rejected("transaction", "account"),
-    *_repairs("transaction", "description", "TRUNCATED", too_long=lambda row: f"{row['description']} \u20ac" * 30),
-    *_oddities("transaction", "trans_id", letters=lambda row: f" WEB-{row['trans_id']} "),
+    *_repairs(
+        "transaction", "description", "TRUNCATED",
+        too_long=lambda row: f"{_text(row, 'description')} \u20ac" * 30,
+    ),
+    *_oddities("transaction", "trans_id", letters=lambda row: f" WEB-{_text(row, 'trans_id')} "),
     *_oddities("transaction", "account_number", padded=_padded("account_number")),
-    *_oddities("transaction", "trans_type", padded=lambda row: f" {str(row['trans_type']).lower()} "),
+    *_oddities("transaction", "trans_type", padded=lambda row: f" {_text(row, 'trans_type').lower()} "),
     *_oddities("transaction", "trans_amount", padded=_padded("trans_amount")),
     *_oddities("transaction", "description", null=None, empty="", untrimmed="  CASH  "),
     *_oddities(
         "transaction", "trans_date", fraction="2023-03-31T23:59:59.25", day_alone="2022-02-28",
-        undated=lambda row: f" {row['trans_date']}",
+        undated=lambda row: f" {_text(row, 'trans_date')}",
     ),
 )  # fmt: skip
 """Every kind of row that is planted; see `Kind`."""
 
 
 def write_demo_source(
-    path: Path, *, accounts: int, transactions: int, dirt: float, seed: int, years: int = 5, products: int = 20
+    path: Path,
+    *,
+    accounts: int,
+    transactions: int,
+    dirt: float,
+    seed: int,
+    years: int = 5,
+    products: int = 20,
 ) -> DemoSummary:
     """Write a legacy SQLite database (contract section 2) of a bank, its movements in the order of time.
 
-    The same arguments give the same rows. About 0.7 customers stand for one account. Without dirt every row is
-    correct and active. With it, each kind is planted at least once where the rows allow: at most 0.8 percent of an
-    entity's rows (or the share `dirt`, if that is more) are made to be rejected, and at most every second row is
-    planted; so 20 products have none to reject. Planted parents are chosen so that they drag no children along.
+    The same arguments give the same rows. About 0.7 customers stand for one account. Without dirt every row
+    is correct and active. With it, each kind is planted at least once where the rows allow: at most 0.8
+    percent of an entity's rows (or the share `dirt`, if that is more) are made to be rejected, and at most
+    every second row is planted; so 20 products have none to reject. No planted parent drags unplanted
+    children along.
 
     Args:
         path: The file to write; it must not exist.
@@ -388,13 +410,17 @@ def write_demo_source(
     if accounts < 1 or products < 1 or transactions < 0 or years < 1 or not 0 <= dirt <= 1:
         raise MigrationError(
             what,
-            why="it needs at least 1 account, 1 product and 1 year, no negative numbers, and dirt from 0 to 1",
+            why="it needs at least 1 account, product and year, no negative number, and dirt from 0 to 1",
             remedy="Change these numbers",
         )
     if path.exists():
-        raise MigrationError(what, why="the file exists", remedy="Name a file that does not exist, or remove this one")
+        raise MigrationError(
+            what, why="the file exists", remedy="Name a file that does not exist, or remove this one"
+        )
     if not path.parent.is_dir():
-        raise MigrationError(what, why=f"there is no folder {path.parent}", remedy="Create it, or name another path")
+        raise MigrationError(
+            what, why=f"there is no folder {path.parent}", remedy="Create it, or name another path"
+        )
     bank = _Bank(accounts, transactions, dirt, seed, years, products)
     unfinished = path.with_name(path.name + ".unfinished")
     unfinished.unlink(missing_ok=True)
@@ -403,7 +429,9 @@ def write_demo_source(
             bank.write(connection)
         unfinished.rename(path)
     except (OSError, sqlite3.Error) as error:
-        raise MigrationError(what, why=str(error), remedy="Check the folder's rights and its free space") from error
+        raise MigrationError(
+            what, why=str(error), remedy="Check the folder's rights and its free space"
+        ) from error
     finally:
         unfinished.unlink(missing_ok=True)
     planted = Counter((kind.entity, kind.name) for plan in bank.plans.values() for kind in plan.values())
@@ -420,7 +448,9 @@ def _by_turns(kinds: Iterable[Kind]) -> list[Kind]:
     return [kind for _, kind in sorted(placed, key=lambda one: one[0])]
 
 
-def _planned(entity: str, rows: int, dirt: float, rejected: Mapping[str, Int64Array], accounts: int) -> list[Kind]:
+def _planned(
+    entity: str, rows: int, dirt: float, rejected: Mapping[str, Int64Array], accounts: int
+) -> list[Kind]:
     """Return the kinds to plant, one for each row to be planted.
 
     Args:
@@ -442,7 +472,9 @@ def _planned(entity: str, rows: int, dirt: float, rejected: Mapping[str, Int64Ar
     chosen: list[Kind] = []
     for turn in range(max(1, round(dirt * rows / len(kinds)), round(_SHARE_INACTIVE * rows))):
         for kind in kinds:
-            share = max(dirt / len(kinds), _SHARE_INACTIVE if kind.reason in ("INACTIVE", "KEPT_INACTIVE") else 0)
+            share = max(
+                dirt / len(kinds), _SHARE_INACTIVE if kind.reason in ("INACTIVE", "KEPT_INACTIVE") else 0
+            )
             if turn and turn >= round(share * rows):
                 continue
             if kind.rejected_rows > may_reject or (kind.reason == "KEPT_INACTIVE" and not may_need_account):
@@ -457,7 +489,11 @@ def _at_random_places(kinds: Sequence[Kind], rows: int, random: np.random.Genera
     """Return position -> kind; the positions are odd, from 3 on."""
     room = max(0, (rows - 2) // 2)
     kinds = kinds[:room]
-    places = 3 + 2 * random.choice(room, len(kinds), replace=False, shuffle=True) if kinds else np.empty(0, np.int64)
+    places = (
+        3 + 2 * random.choice(room, len(kinds), replace=False, shuffle=True)
+        if kinds
+        else np.empty(0, np.int64)
+    )
     return dict(zip(places.tolist(), kinds, strict=True))
 
 
@@ -473,16 +509,20 @@ def _free_of(plan: Plan, rows: int) -> Mask:
 
 def _rejected_with_key(plan: Plan) -> Int64Array:
     """Return the positions of rejected rows that others can name."""
-    return np.array(sorted(p for p, kind in plan.items() if kind.action == "rejected" and kind.leaves_key), np.int64)
+    return np.array(
+        sorted(p for p, kind in plan.items() if kind.action == "rejected" and kind.leaves_key), np.int64
+    )
 
 
 class _Bank:
-    """The bank in memory, as far as all its rows must agree: who owns what, what was planted where, and balances.
+    """The bank in memory, as far as its rows must agree: who owns what, what was planted where, and balances.
 
     Holds a few numbers per customer and account, and nothing per transaction, whatever their number.
     """
 
-    def __init__(self, accounts: int, transactions: int, dirt: float, seed: int, years: int, products: int) -> None:
+    def __init__(
+        self, accounts: int, transactions: int, dirt: float, seed: int, years: int, products: int
+    ) -> None:
         self.seed = seed % 2**63
         self.rows = {
             "product": products,
@@ -495,7 +535,9 @@ class _Bank:
         self.plans: dict[str, Plan] = {}
         self.rejected: dict[str, Int64Array] = {}
         for entity, rows in self.rows.items():
-            wanted = _planned(entity, rows, dirt, {"product": _NONE, "customer": _NONE, **self.rejected}, accounts)
+            wanted = _planned(
+                entity, rows, dirt, {"product": _NONE, "customer": _NONE, **self.rejected}, accounts
+            )
             self.plans[entity] = _at_random_places(wanted, rows, self._random("plan", entity))
             self.rejected[entity] = _rejected_with_key(self.plans[entity])
         self._open_accounts()
@@ -522,7 +564,7 @@ class _Bank:
         self.created_day = np.where(owns, first - random.integers(0, 30, len(first)), anyday)
 
     def _referred(self, parent: str, random: np.random.Generator, spread: float) -> Int64Array:
-        """Return the parent's position for each account: each parent once, as far as they go, then at random."""
+        """Return the parent's position for each account: each parent once, then at random."""
         plan = self.plans[parent]
         free = _free_of(plan, self.rows[parent])
         needed = np.array(sorted(p for p, kind in plan.items() if kind.reason == "KEPT_INACTIVE"), np.int64)
@@ -537,7 +579,7 @@ class _Bank:
         return referred
 
     def write(self, connection: sqlite3.Connection) -> None:
-        """Create and fill the four tables; accounts last, since they hold the balances their movements left."""
+        """Create and fill the four tables; accounts last, with the balances that their movements left."""
         connection.execute("PRAGMA journal_mode = OFF")
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("BEGIN")
@@ -553,11 +595,13 @@ class _Bank:
             self._fill(connection, entity, rows_of)
         connection.execute("COMMIT")
 
-    def _fill(self, connection: sqlite3.Connection, entity: str, rows_of: Callable[[int, int], Iterator[Any]]) -> None:
+    def _fill(
+        self, connection: sqlite3.Connection, entity: str, rows_of: Callable[[int, int], Iterator[Any]]
+    ) -> None:
         marks = ", ".join("?" * len(LEGACY_TABLES[entity]))
         insert = f"INSERT INTO legacy_{entity}s VALUES ({marks})"  # noqa: S608  # names from our own table
         plan, total = self.plans[entity], self.rows[entity]
-        planted = dict.fromkeys(range(0, total, _ROWS_AT_ONCE), ())
+        planted: dict[int, tuple[int, ...]] = dict.fromkeys(range(0, total, _ROWS_AT_ONCE), ())
         planted |= {
             start: tuple(places)
             for start, places in groupby(sorted(plan), lambda place: place - place % _ROWS_AT_ONCE)
@@ -611,8 +655,8 @@ class _Bank:
             rate, fee, monthly, least = random.integers(0, (17, 5, 7, 5)).tolist()
             code = "CHK" if position % 5 < 3 else "CUR"
             yield (
-                int(_product_number(position)), f"{audience} {style}{generation}", code, rate * 0.25, fee * 0.25,
-                monthly * 1.5, least * 500, 1,
+                int(_product_number(position)), f"{audience} {style}{generation}", code,
+                rate * 0.25, fee * 0.25, monthly * 1.5, least * 500, 1,
             )  # fmt: skip
 
     def _customers(self, start: int, stop: int) -> Iterator[Any]:
@@ -626,7 +670,9 @@ class _Bank:
         created = np.datetime_as_string(self.first_day + self.created_day[start:stop]).tolist()
         for row in range(count):
             phone = phones[row]
-            mail = f"{_FIRST_MAILS[first[row]]}.{_LAST_MAILS[last[row]]}{numbers[row]}@{_DOMAINS[domains[row]]}"
+            mail = (
+                f"{_FIRST_MAILS[first[row]]}.{_LAST_MAILS[last[row]]}{numbers[row]}@{_DOMAINS[domains[row]]}"
+            )
             yield (
                 numbers[row],
                 _FIRST_NAMES[first[row]],
@@ -641,7 +687,8 @@ class _Bank:
         part = slice(start, stop)
         closed_day = self.movements.closed_day[part]
         closed = closed_day >= 0
-        closing = np.where(closed, np.datetime_as_string(self.first_day + closed_day).astype(object), None)
+        closing = np.full(stop - start, None, object)
+        closing[closed] = np.datetime_as_string(self.first_day + closed_day[closed])
         return zip(
             _account_number(np.arange(start, stop)).tolist(),
             _customer_number(self.owner[part]).tolist(),
@@ -655,7 +702,7 @@ class _Bank:
 
 
 class _Movements:
-    """The transactions, made chunk by chunk in the order of time; between two chunks only balances are kept."""
+    """The transactions, made chunk by chunk in the order of time; between chunks only balances are kept."""
 
     def __init__(self, bank: _Bank) -> None:
         self.bank = bank
@@ -676,7 +723,7 @@ class _Movements:
         )
 
     def _choose_closings(self, random: np.random.Generator) -> None:
-        """Choose the accounts to be closed, each with the (even) position of its last movement, which clears it."""
+        """Choose the accounts to be closed, each with the (even) position of the movement that clears it."""
         total, count = self.bank.rows["transaction"], len(self._usable)
         closes = random.random(count) < 0.05
         closes[0] = False
@@ -712,7 +759,9 @@ class _Movements:
         self.balance[account[closings]] = 0
         self.closed_day[account[closings]] = days[closings]
         texts = self._texts[code, text]
-        texts[opening] = np.where(self.bank.opened[account[opening]] > 0, "OPENING DEPOSIT", "BALANCE BROUGHT FORWARD")
+        texts[opening] = np.where(
+            self.bank.opened[account[opening]] > 0, "OPENING DEPOSIT", "BALANCE BROUGHT FORWARD"
+        )
         texts[closings] = "ACCOUNT CLOSED"
         # the system of the first years wrote debits and fees with a minus sign
         written = np.where((days < self.bank.days // 3) & ((code == _DR) | (code == _FE)), -cents, cents)
@@ -733,8 +782,10 @@ class _Movements:
         day = np.minimum(np.floor(days).astype(np.int64), self.bank.days - 1)
         return day, (21_600 + (days - day) * 61_199).astype(np.int64)
 
-    def _chosen_accounts(self, places: Int64Array, random: np.random.Generator) -> tuple[Int64Array, Int64Array]:
-        """Return an open account for each position, and the places (within the chunk) of the closing movements."""
+    def _chosen_accounts(
+        self, places: Int64Array, random: np.random.Generator
+    ) -> tuple[Int64Array, Int64Array]:
+        """Return an open account for each position, and the places (in the chunk) of closing movements."""
         time = _time_of_position(places, self.bank.rows["transaction"])
         open_accounts = np.maximum(1, np.searchsorted(self._usable_opened, time, side="right"))
         chosen = (random.random(len(places)) * open_accounts).astype(np.int64)
@@ -765,7 +816,8 @@ class _Movements:
         plan = self.bank.plans["transaction"]
         low, high = int(places[0]), int(places[-1])
         return np.array(
-            [place - low for place, kind in plan.items() if kind.of_row_before and low <= place <= high], np.int64
+            [place - low for place, kind in plan.items() if kind.of_row_before and low <= place <= high],
+            np.int64,
         )
 
     def _balances(self, account: Int64Array, order: Int64Array, signed: Int64Array) -> Int64Array:
@@ -865,30 +917,38 @@ def _mail_name(name: str) -> str:
     return "".join(letter for letter in letters if letter.isalpha()) or "client"
 
 
-_PRODUCT_STYLES = ("BASIC CHECKING", "PLUS CHECKING", "PREMIUM CHECKING", "CURRENT ACCOUNT", "Current Account GOLD")
+_PRODUCT_STYLES = (
+    "BASIC CHECKING",
+    "PLUS CHECKING",
+    "PREMIUM CHECKING",
+    "CURRENT ACCOUNT",
+    "Current Account GOLD",
+)
 _PRODUCT_AUDIENCES = (
     "PERSONAL", "STUDENT", "WOMEN'S", "SENIOR", "SMALL BUSINESS", "FARMERS'", "USA Saver", "NON-RESIDENT",
 )  # fmt: skip
 _FIRST_NAMES = (
-    "ANNA", "JAMES", "MARY", "JOHN", "PATRICIA", "ROBERT", "LINDA", "MICHAEL", "ELIZABETH", "DAVID", "SUSAN",
-    "JEAN-PIERRE", "MARIE-CLAIRE", "JOSÉ", "MARÍA", "JÜRGEN", "BJÖRN", "ÅSA", "ŁUKASZ", "ZOFIA", "ŞULE", "ÇAĞLA",
-    "Siobhán", "Niamh", "DeShawn", "LaToya", "AOIFE", "FRANÇOIS", "ANDRÉ", "INÊS", "JOÃO", "ĐORĐE", "ŽELJKA",
-    "ΣΟΦΊΑ", "ΓΙΏΡΓΟΣ", "ДМИТРИЙ", "ОЛЬГА", "Ирина", "محمد", "فاطمة", "דוד", "שרה", "伟", "秀英", "さくら", "지훈",
-    "อรุณ", "PRIYA", "ARJUN", "NGUYỄN", "thomas", "julia", "Peter", "Helen", "Jo Ann", "J. R.", "MARY ANN", "OLUWASEUN",
+    "ANNA", "JAMES", "MARY", "JOHN", "PATRICIA", "ROBERT", "LINDA", "MICHAEL", "ELIZABETH", "DAVID",
+    "SUSAN", "JEAN-PIERRE", "MARIE-CLAIRE", "JOSÉ", "MARÍA", "JÜRGEN", "BJÖRN", "ÅSA", "ŁUKASZ",
+    "ZOFIA", "ŞULE", "ÇAĞLA", "Siobhán", "Niamh", "DeShawn", "LaToya", "AOIFE", "FRANÇOIS", "ANDRÉ",
+    "INÊS", "JOÃO", "ĐORĐE", "ŽELJKA", "ΣΟΦΊΑ", "ΓΙΏΡΓΟΣ", "ДМИТРИЙ", "ОЛЬГА", "Ирина", "محمد",
+    "فاطمة", "דוד", "שרה", "伟", "秀英", "さくら", "지훈", "อรุณ", "PRIYA", "ARJUN", "NGUYỄN", "thomas",
+    "julia", "Peter", "Helen", "Jo Ann", "J. R.", "MARY ANN", "OLUWASEUN",
 )  # fmt: skip
 _LAST_NAMES = (
-    "SMITH", "JONES", "TAYLOR", "BROWN", "WILSON", "MÜLLER", "SCHÄFER", "GROSS", "O'NEIL", "O\u2019BRIEN", "D'ANGELO",
-    "McDonald", "MacLeod", "MCCARTHY", "de la Cruz", "van der Berg", "von Trapp", "DI STEFANO", "SMITH-JONES",
-    "ST. JOHN", "GARCÍA", "FERNÁNDEZ", "MUÑOZ", "GONÇALVES", "LEFÈVRE", "DUPRÉ", "ØSTERGAARD", "ÅKESSON", "HALLDÓRSSON",
-    "KOWALSKI", "WIŚNIEWSKA", "NOVÁK", "DVOŘÁK", "NAGY", "IONESCU", "ŞAHIN", "YILMAZ", "ПЕТРОВ", "Иванова",
-    "ΠΑΠΑΔΌΠΟΥΛΟΣ", "الخطيب", "כהן", "王", "李", "佐藤", "김", "PATEL", "SINGH", "TRẦN", "OKONKWO", "MENSAH", "kelly",
-    "murphy", "Da Silva", "Le Roux", "FitzGerald", "L'ÉCUYER", "BEN-DAVID", "Abd al-Rahman", "ROSSI",
+    "SMITH", "JONES", "TAYLOR", "BROWN", "WILSON", "MÜLLER", "SCHÄFER", "GROSS", "O'NEIL",
+    "O\u2019BRIEN", "D'ANGELO", "McDonald", "MacLeod", "MCCARTHY", "de la Cruz", "van der Berg",
+    "von Trapp", "DI STEFANO", "SMITH-JONES", "ST. JOHN", "GARCÍA", "FERNÁNDEZ", "MUÑOZ", "GONÇALVES",
+    "LEFÈVRE", "DUPRÉ", "ØSTERGAARD", "ÅKESSON", "HALLDÓRSSON", "KOWALSKI", "WIŚNIEWSKA", "NOVÁK",
+    "DVOŘÁK", "NAGY", "IONESCU", "ŞAHIN", "YILMAZ", "ПЕТРОВ", "Иванова", "ΠΑΠΑΔΌΠΟΥΛΟΣ", "الخطيب",
+    "כהן", "王", "李", "佐藤", "김", "PATEL", "SINGH", "TRẦN", "OKONKWO", "MENSAH", "kelly", "murphy",
+    "Da Silva", "Le Roux", "FitzGerald", "L'ÉCUYER", "BEN-DAVID", "Abd al-Rahman", "ROSSI",
 )  # fmt: skip
 _FIRST_MAILS = tuple(map(_mail_name, _FIRST_NAMES))
 _LAST_MAILS = tuple(map(_mail_name, _LAST_NAMES))
 _DOMAINS = ("example.com", "example.org", "example.net", "mail.example", "post.example", "firma.example")
 _COMPANIES = (
-    "ACME STORES", "CORNER BAKERY", "CITY TRANSPORT", "GREEN GROCER", "WATER & POWER", "TELECOM PLUS", "BOOKS & MORE",
-    "CAFÉ CENTRAL", "MÜNCHEN HBF", "PHARMACY 24", "NORTH INSURANCE", "SUNNY TRAVEL", "O'MALLEY'S", "TOWN COUNCIL",
-    "HARDWARE DEPOT", "FILM CLUB", "GYM ONE", "SCHOOL FUND",
+    "ACME STORES", "CORNER BAKERY", "CITY TRANSPORT", "GREEN GROCER", "WATER & POWER", "TELECOM PLUS",
+    "BOOKS & MORE", "CAFÉ CENTRAL", "MÜNCHEN HBF", "PHARMACY 24", "NORTH INSURANCE", "SUNNY TRAVEL",
+    "O'MALLEY'S", "TOWN COUNCIL", "HARDWARE DEPOT", "FILM CLUB", "GYM ONE", "SCHOOL FUND",
 )  # fmt: skip

@@ -7,12 +7,13 @@ outcome is shown (`accounts_migration.console`).
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import dagster as dg
 
 from accounts_migration.assets.links import cleaned_key
+from accounts_migration.assets.validation import ACCOUNT, RECONCILIATION
 from accounts_migration.batches import chosen_batches
 from accounts_migration.databases.bookkeeping import Snapshot as RecordedSnapshot
 from accounts_migration.databases.snapshot import Snapshot
@@ -20,14 +21,13 @@ from accounts_migration.databases.target import Target
 from accounts_migration.definitions import build_defs
 from accounts_migration.entities import ENTITIES
 from accounts_migration.entities.policies import Policies
-from accounts_migration.entities.totals import Totals
 from accounts_migration.errors import MigrationError
 from accounts_migration.instance import open_instance
 from accounts_migration.io_managers import SnapshotIOManager, StagingIOManager
 from accounts_migration.jobs import LOAD_JOB, PREPARE_JOB, SNAPSHOT_JOB, VERIFY_JOB
 from accounts_migration.partitions import EMPTY
 from accounts_migration.reconciliation.accounting import BatchLaw, laws, total
-from accounts_migration.reconciliation.target_totals import target_totals
+from accounts_migration.reconciliation.promises import ControlTotal
 from accounts_migration.resources import LegacyResource, TargetResource
 from accounts_migration.runner import CheckVerdict, RunOutcome, ranges, run_job
 from accounts_migration.settings import Settings
@@ -45,7 +45,7 @@ class Outcome:
     checks: list[CheckVerdict] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
     entities: list[BatchLaw] = field(default_factory=list)
-    totals: dict[str, Totals] = field(default_factory=dict)
+    totals: list[ControlTotal] = field(default_factory=list)
     defects: list[dict[str, Any]] = field(default_factory=list)
     loaded: bool = False
     seconds: float = 0.0
@@ -56,7 +56,16 @@ class Outcome:
         self.runs.append(run.run_id)
         self.problems += [problem for problem in run.problems if problem not in self.problems]
         self.checks += run.checks
+        account = run.metadata.get("/".join(RECONCILIATION.path), {}).get(ACCOUNT)
+        if isinstance(account, dict):
+            self.entities = [BatchLaw(**_known(BatchLaw, line)) for line in account["entities"]]
+            self.totals = [ControlTotal(**_known(ControlTotal, one)) for one in account["totals in cents"]]
         return run.success
+
+
+def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
+    names = {one.name for one in fields(kind)}
+    return {name: value for name, value in values.items() if name in names}
 
 
 def migrate(settings: Settings, words: Sequence[str]) -> Outcome:
@@ -180,8 +189,8 @@ def _as_recorded(settings: Settings, database: Target, keep_policies: bool) -> S
 
 
 def _account(outcome: Outcome, settings: Settings, legacy: LegacyResource, database: Target) -> None:
-    """Fill in the accounting table: from the two databases, or from staging where nothing was loaded."""
-    if outcome.snapshot is None:
+    """Fill in the accounting table: what the reconciliation recorded; else the databases, else staging, as far as it got."""
+    if outcome.snapshot is None or outcome.entities:
         return
     staging = StagingIOManager(settings.staging_location, legacy)
     for entity in ENTITIES.values():
@@ -191,7 +200,6 @@ def _account(outcome: Outcome, settings: Settings, legacy: LegacyResource, datab
             lines = laws(
                 entity.name, source, database.counts_by_batch(entity.name), database.defect_counts(), batches
             )
-            outcome.totals[entity.name] = target_totals(database, entity.name)
         else:
             staged = staging.staged(cleaned_key(entity), tuple(batches))
             lines = [_cleaned_law(entity.name, batch, staged) for batch in staged.staged_batches() if batch in batches]

@@ -28,13 +28,14 @@ class CheckVerdict:
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """What a run came to: `problems` are the errors of its steps, one sentence each."""
+    """What a run came to: `problems` are the errors of its steps, one sentence each; `metadata` of the whole assets."""
 
     job: str
     run_id: str
     success: bool
     problems: list[str]
     checks: list[CheckVerdict]
+    metadata: dict[str, dict[str, object]]
 
 
 def run_job(
@@ -66,7 +67,14 @@ def run_job(
         if evaluation.partition is None or not batches or batches[0] == batches[-1]
     ]
     problems = list(dict.fromkeys(_problems(result)))
-    return RunOutcome(job, result.run_id, result.success, problems, checks)
+    metadata = {
+        event.asset_key.to_user_string(): {
+            name: value.value for name, value in event.materialization.metadata.items()
+        }
+        for event in result.get_asset_materialization_events()
+        if event.asset_key is not None and event.partition is None
+    }
+    return RunOutcome(job, result.run_id, result.success, problems, checks, metadata)
 
 
 def _problems(result: dg.ExecuteInProcessResult) -> Iterator[str]:

@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import Any
 
 import dagster as dg
-import pandas as pd
 import pandera.pandas as pandera
 import pyarrow as pa
 
@@ -25,6 +24,7 @@ from accounts_migration.entities.entity import Circumstances, LegacyChunk
 from accounts_migration.entities.keys import DUPLICATE_SCHEMA, KEY_SCHEMA, KeyFates, referenced_keys
 from accounts_migration.entities.policies import Policies
 from accounts_migration.errors import MigrationError
+from accounts_migration.entities.schemas import as_frame
 from accounts_migration.staging import Staged, StagedOutput, Tables
 from accounts_migration.streams import joined, read_ahead
 
@@ -85,7 +85,7 @@ def cleaned_asset(entity: Entity) -> dg.AssetsDefinition:
                     snapshot_id=snapshot.snapshot_id,
                     schemas=_schemas(entity),
                     batches=batches,
-                    chunks=_chunks(entity, raw, circumstances, accounts, has_row_id),
+                    chunks=read_ahead(_chunks(entity, raw, circumstances, accounts, has_row_id)),
                     summary=finish,
                 )
             )
@@ -159,7 +159,7 @@ def _chunks(
 
 def _schema_failures(entity: Entity, cleaned: Cleaned) -> dict[str, int]:
     """Return the number of cleaned rows in each batch that break the schema; the split leaves none, and this proves it."""
-    frame = cleaned.rows.drop_columns(["batch"]).to_pandas(types_mapper=pd.ArrowDtype)
+    frame = as_frame(cleaned.rows.drop_columns(["batch"]))
     try:
         entity.schema.validate(frame, lazy=True)
     except pandera.errors.SchemaErrors as error:

@@ -6,6 +6,7 @@ Here: the asset, when it refuses to load, and its checks. Not here: SQL (`accoun
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import dagster as dg
@@ -35,7 +36,7 @@ from accounts_migration.io_managers import StagingIOManager
 from accounts_migration.reconciliation.accounting import laws
 from accounts_migration.reconciliation.content import ContentComparison
 from accounts_migration.reconciliation.target_content import compare_entity
-from accounts_migration.reconciliation.target_totals import target_totals_by_batch
+from accounts_migration.reconciliation.target_totals import BatchFigures, counts_and_totals
 from accounts_migration.resources import TargetResource
 from accounts_migration.staging import Staged
 from accounts_migration.streams import read_ahead
@@ -85,12 +86,7 @@ def target_asset(entity: Entity) -> dg.AssetsDefinition:
                     loaded = database.load_batch(_batch_to_load(entity, batch, rows, snapshot, policies))
                     context.log.info(f"{entity.name} {batch}: {_sentence(loaded)} ({place} of {len(batches)})")
                     add_metadata(context, key, entity, batch, _metadata(loaded))
-                content = compare_entity(entity, rows, database, everything=_is_everything(entity, database, batches))
-                checks = {
-                    ACCOUNTING_CHECK: _accounting(entity, database, snapshot, batches),
-                    TOTALS_CHECK: _totals(entity, database, rows),
-                    CONTENT_CHECK: _content(entity, rows, content),
-                }
+                checks = _verdicts(entity, database, snapshot, rows)
         yield dg.MaterializeResult()
         for name, verdicts in checks.items():
             yield from check_results(context, key, name, verdicts)
@@ -176,9 +172,24 @@ def _is_everything(entity: Entity, database: Target, batches: list[str]) -> bool
     return recorded <= set(batches)
 
 
-def _accounting(entity: Entity, database: Target, snapshot: Snapshot, batches: list[str]) -> dict[str, Verdict]:
+def _verdicts(entity: Entity, database: Target, snapshot: Snapshot, rows: Staged) -> dict[str, dict[str, Verdict]]:
+    """Count and add by SQL while, on a connection of its own, every row is read back and compared."""
+    everything = _is_everything(entity, database, list(rows.batches))
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        content = beside.submit(compare_entity, entity, rows, database, everything=everything)
+        counted = counts_and_totals(database, entity.name)
+        return {
+            ACCOUNTING_CHECK: _accounting(entity, database, snapshot, rows, counted),
+            TOTALS_CHECK: _totals(rows, counted),
+            CONTENT_CHECK: _content(entity, rows, content.result()),
+        }
+
+
+def _accounting(
+    entity: Entity, database: Target, snapshot: Snapshot, rows: Staged, counted: BatchFigures
+) -> dict[str, Verdict]:
     source = snapshot.tables[entity.legacy_table].batches
-    lines = laws(entity.name, source, database.counts_by_batch(entity.name), database.defect_counts(), batches)
+    lines = laws(entity.name, source, counted.rows, database.defect_counts(), rows.batches)
     return {
         line.batch: Verdict(
             line.holds,
@@ -194,12 +205,11 @@ def _accounting(entity: Entity, database: Target, snapshot: Snapshot, batches: l
     }
 
 
-def _totals(entity: Entity, database: Target, rows: Staged) -> dict[str, Verdict]:
-    found = target_totals_by_batch(database, entity.name, list(rows.batches))
+def _totals(rows: Staged, counted: BatchFigures) -> dict[str, Verdict]:
     verdicts = {}
     for batch in rows.batches:
-        expected = rows.manifest(batch)["control_totals"]
-        wrong = [group for group in {*expected, *found[batch]} if expected.get(group) != found[batch].get(group)]
+        expected, found = rows.manifest(batch)["control_totals"], counted.totals.get(batch, {})
+        wrong = [group for group in {*expected, *found} if expected.get(group) != found.get(group)]
         verdicts[batch] = Verdict(not wrong, {"totals compared": len(expected), "different": ", ".join(sorted(wrong)[:20])})
     return verdicts
 

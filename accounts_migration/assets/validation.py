@@ -4,6 +4,7 @@ Here: assets and their checks. Not here: the comparisons themselves (`accounts_m
 """
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
@@ -19,9 +20,15 @@ from accounts_migration.entities.policies import Policies
 from accounts_migration.io_managers import StagingIOManager
 from accounts_migration.staging import WHOLE
 from accounts_migration.reconciliation.content import ContentComparison
+from accounts_migration.reconciliation.amounts import amount
 from accounts_migration.reconciliation.report import Reconciliation, reconcile
 from accounts_migration.reconciliation.target_content import compare_entity
 from accounts_migration.resources import LegacyResource, TargetResource
+
+ACCOUNT = "account"
+"""The metadata entry that holds the reconciliation for a program to read; amounts in cents."""
+
+TOTALS_SHOWN, TOTALS_KEPT = 100, 1000
 
 INTEGRITY = dg.AssetKey(["validation", "referential_integrity"])
 CONTENT = dg.AssetKey(["validation", "content"])
@@ -125,42 +132,19 @@ def reconciliation(
 
 
 def _metadata(found: Reconciliation) -> dict[str, Any]:
-    rows = [
-        dg.TableRecord(
-            {
-                "entity": line.entity,
-                "source": line.source,
-                "loaded": line.loaded,
-                "rejected": line.rejected,
-                "excluded": line.excluded,
-                "repaired": line.repaired,
-                "unexplained": line.unexplained,
-            }
-        )
-        for line in found.entities
-    ]
-    totals = [
-        dg.TableRecord(
-            {
-                "entity": total.entity,
-                "group": total.group,
-                "measure": total.measure,
-                "source": _amount(total.source),
-                "target": _amount(total.target),
-                "left behind": _amount(total.left_behind),
-                "unexplained": _amount(total.unexplained),
-            }
-        )
-        for total in found.totals[:100]
-    ]
-    metadata: dict[str, Any] = {"accounting": dg.MetadataValue.table(rows)}
+    accounting = [{**asdict(line), "unexplained": line.unexplained} for line in found.entities]
+    totals = [{**asdict(one), "unexplained": one.unexplained} for one in found.totals]
+    metadata: dict[str, Any] = {
+        "accounting": dg.MetadataValue.table([dg.TableRecord(line) for line in accounting]),
+        ACCOUNT: dg.MetadataValue.json({"entities": accounting, "totals in cents": totals[:TOTALS_KEPT]}),
+    }
     if totals:
-        metadata["control totals"] = dg.MetadataValue.table(totals)
+        amounts = [
+            {name: amount(value) if isinstance(value, int) else value for name, value in one.items()}
+            for one in totals[:TOTALS_SHOWN]
+        ]
+        metadata["control totals"] = dg.MetadataValue.table([dg.TableRecord(one) for one in amounts])
     return metadata
-
-
-def _amount(cents: int) -> str:
-    return f"{'-' if cents < 0 else ''}{abs(cents) // 100:,}.{abs(cents) % 100:02d}"
 
 
 def _checks(found: Reconciliation) -> Iterator[dg.AssetCheckResult]:
@@ -178,7 +162,7 @@ def _checks(found: Reconciliation) -> Iterator[dg.AssetCheckResult]:
         metadata={
             "totals compared": len(found.totals),
             "unexplained": ", ".join(
-                f"{one.entity} {one.group} {one.measure}: {_amount(one.unexplained)}" for one in unexplained[:20]
+                f"{one.entity} {one.group} {one.measure}: {amount(one.unexplained)}" for one in unexplained[:20]
             )
             or "0.00",
             "complete": found.is_complete,

@@ -212,11 +212,11 @@ def batch_expression(table: LegacyTable) -> str:
     """Return the SQL that labels a row with its batch (contract section 3); total: every row has a label."""
     if table.batch_column is None:
         return "'all'"
-    column = quoted(table.batch_column)
+    # the plus takes the column's affinity away: else a numeric one would compare the text as a number
+    column = "+" + quoted(table.batch_column)
     return (
-        f"CASE WHEN typeof({column}) = 'text' AND substr({column}, 1, 7) GLOB '[12][0-9][0-9][0-9]-[01][0-9]'"
-        f" AND substr({column}, 1, 4) BETWEEN '1900' AND '2100' AND substr({column}, 6, 2) BETWEEN '01' AND '12'"
-        f" THEN substr({column}, 1, 7) ELSE '{UNDATED}' END"
+        f"CASE WHEN ({column} GLOB '[12][0-9][0-9][0-9]-0[1-9]*' OR {column} GLOB '[12][0-9][0-9][0-9]-1[0-2]*')"
+        f" AND {column} >= '1900' AND {column} < '2101' THEN substr({column}, 1, 7) ELSE '{UNDATED}' END"
     )
 
 

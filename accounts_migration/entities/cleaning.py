@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from accounts_migration.entities import keys
 from accounts_migration.entities.defects import EXCLUDED, REJECTED, REPAIRED, Defect, defect_table
 from accounts_migration.entities.entity import Circumstances, Entity, LegacyChunk, Mask, ParsedChunk
-from accounts_migration.entities.schemas import DUPLICATE, FAULT_SUFFIX
+from accounts_migration.entities.schemas import DUPLICATE, FAULT_SUFFIX, as_frame
 from accounts_migration.entities.values import REASONS
 from accounts_migration.legacy_values import as_text, source_row_json
 
@@ -139,7 +139,7 @@ def _judged_frame(
     table = pa.table(columns)
     if len(judged) < table.num_rows:
         table = table.take(pa.array(judged))
-    return table.to_pandas(types_mapper=pd.ArrowDtype)
+    return as_frame(table)
 
 
 def _parent_verdicts(fate: keys.Fates, references: pa.Array) -> npt.NDArray[np.int8]:

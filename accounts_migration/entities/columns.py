@@ -64,7 +64,7 @@ class ParsedColumn(NamedTuple):
 
     def replaced(self, values: pa.Array) -> "ParsedColumn":
         """Return the column with other values (an id for its key), the reasons as they are."""
-        return self._replace(values=values)
+        return self.replaced(values)
 
 
 class _Quick(NamedTuple):
@@ -256,7 +256,7 @@ def _replaced(parsed: ParsedColumn, places: Integers, answers: ParsedColumn) -> 
     mask[places] = True
     parsed.faults[places] = answers.faults
     parsed.repairs[places] = answers.repairs
-    return parsed._replace(values=pc.replace_with_mask(parsed.values, pa.array(mask), answers.values))
+    return parsed.replaced(pc.replace_with_mask(parsed.values, pa.array(mask), answers.values))
 
 
 def _quick_entity_key(given: pa.Array) -> _Quick | None:

@@ -48,7 +48,7 @@ def parse(chunk: LegacyChunk, circumstances: Circumstances) -> ParsedChunk:
     status = columns.code(chunk.column("status", as_written=True), _ACTIVE_CODES, encoding)
     return ParsedChunk(
         fields=[
-            ParsedField("customer_id", "customer_number", key._replace(values=columns.padded_id("CUST-", key.values, 4))),
+            ParsedField("customer_id", "customer_number", key.replaced(columns.padded_id("CUST-", key.values, 4))),
             ParsedField("first_name", "first_name", name("first_name")),
             ParsedField("last_name", "last_name", name("last_name")),
             ParsedField(

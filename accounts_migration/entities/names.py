@@ -9,4 +9,4 @@ def in_letter_case(names: ParsedColumn, policies: Policies) -> ParsedColumn:
     """Return the names title-cased where nothing is lost, or as they are where the policy says `keep`."""
     if policies.letter_case == "keep":
         return names
-    return names._replace(values=columns.title_case_column(names.values))
+    return names.replaced(columns.title_case_column(names.values))

@@ -43,7 +43,7 @@ def parse(chunk: LegacyChunk, circumstances: Circumstances) -> ParsedChunk:
     active = columns.code(chunk.column("active", as_written=True), _ACTIVE_CODES, encoding)
     return ParsedChunk(
         fields=[
-            ParsedField("product_id", "product_code", key._replace(values=columns.padded_id("PROD-", key.values, 3))),
+            ParsedField("product_id", "product_code", key.replaced(columns.padded_id("PROD-", key.values, 3))),
             ParsedField("product_name", "product_description", name),
             ParsedField(
                 "product_type",

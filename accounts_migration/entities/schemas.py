@@ -20,7 +20,12 @@ from accounts_migration.entities.values import REASONS
 FAULT_SUFFIX = "_fault"
 DUPLICATE = "duplicate"
 
-_FAULT_TYPE = pd.ArrowDtype(pa.int8())
+_FAULT_TYPE = np.dtype("int8")
+
+
+def as_frame(table: pa.Table) -> pd.DataFrame:
+    """Return the frame that Pandera judges: Arrow types, but plain numbers for the parsers' verdicts, which are never NULL."""
+    return table.to_pandas(types_mapper=lambda kind: None if kind == pa.int8() else pd.ArrowDtype(kind))
 
 
 def faults(*reasons: str) -> pandera.Column:

@@ -51,11 +51,11 @@ def parse(chunk: LegacyChunk, circumstances: Circumstances) -> ParsedChunk:
     return ParsedChunk(
         fields=[
             ParsedField(
-                "transaction_id", "trans_id", key._replace(values=columns.prefixed_id("TXN-", key.values))
+                "transaction_id", "trans_id", key.replaced(columns.prefixed_id("TXN-", key.values))
             ),
-            ParsedField("account_id", "account_number", account._replace(values=columns.padded_id("ACCT-", account.values, 8))),
+            ParsedField("account_id", "account_number", account.replaced(columns.padded_id("ACCT-", account.values, 8))),
             ParsedField("transaction_type", "trans_type", kind),
-            ParsedField("amount", "trans_amount", signed._replace(values=pc.abs(signed.values))),
+            ParsedField("amount", "trans_amount", signed.replaced(pc.abs(signed.values))),
             ParsedField("balance_after", "balance_after", columns.money(chunk.column("balance_after"), encoding)),
             ParsedField(
                 "reference", "description", columns.description(chunk.column("description", as_written=True), encoding)

@@ -4,6 +4,7 @@ Here: putting rows, totals and completeness together. Not here: content row by r
 (`accounts_migration.reconciliation.content`).
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from accounts_migration.databases.snapshot import Snapshot
@@ -12,7 +13,7 @@ from accounts_migration.entities import ENTITIES
 from accounts_migration.entities.policies import Policies
 from accounts_migration.reconciliation.accounting import BatchLaw, laws, total
 from accounts_migration.reconciliation.promises import ControlTotal, control_totals, left_behind, promised
-from accounts_migration.reconciliation.target_totals import target_totals
+from accounts_migration.reconciliation.target_totals import counts_and_totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +51,18 @@ def reconcile(
         if of_any_snapshot or record.snapshot_id == snapshot.snapshot_id
     }
     defects = target.defect_counts()
-    batches: list[BatchLaw] = []
-    entities: list[BatchLaw] = []
-    totals: list[ControlTotal] = []
-    missing: list[str] = []
-    for name, entity in ENTITIES.items():
-        source = snapshot.tables[entity.legacy_table].batches
-        loaded = [batch for batch in sorted(source) if (name, batch) in recorded]
-        missing += [f"{name} {batch}" for batch in sorted(source) if (name, batch) not in recorded]
-        lines = laws(name, source, target.counts_by_batch(name), defects, loaded)
-        batches += lines
-        entities.append(total(name, lines))
-        left = left_behind(entity, target.defects(name), policies)
-        source_totals = promised(entity, snapshot, policies, None if len(loaded) == len(source) else loaded)
-        totals += control_totals(name, source_totals, target_totals(target, name), left)
-    return Reconciliation(batches, entities, totals, missing)
+    found = Reconciliation([], [], [], [])
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        for name, entity in ENTITIES.items():
+            source = snapshot.tables[entity.legacy_table].batches
+            loaded = [batch for batch in sorted(source) if (name, batch) in recorded]
+            found.missing.extend(f"{name} {batch}" for batch in sorted(source) if (name, batch) not in recorded)
+            chosen = None if len(loaded) == len(source) else loaded
+            promise = beside.submit(promised, entity, snapshot, policies, chosen)
+            figures = counts_and_totals(target, name)
+            lines = laws(name, source, figures.rows, defects, loaded)
+            found.batches.extend(lines)
+            found.entities.append(total(name, lines))
+            left = left_behind(entity, target.defects(name), policies)
+            found.totals.extend(control_totals(name, promise.result(), figures.overall, left))
+    return found

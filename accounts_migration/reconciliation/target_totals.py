@@ -1,27 +1,36 @@
-"""Control totals of the target by SQL, in the groups that the cleaned rows' totals have.
+"""Counts and control totals of the target by SQL, in the groups that the cleaned rows' totals have.
 
-Here: the form in which totals are compared. Not here: the SQL (`accounts_migration.databases.readings`).
+Here: the form in which both sides are compared. Not here: the SQL (`accounts_migration.databases.readings`).
 """
 
+from dataclasses import dataclass
+
 from accounts_migration.databases.target import Target
-from accounts_migration.entities.totals import GROUPS, Totals
+from accounts_migration.entities.totals import GROUPS, Totals, added
 
 
-def target_totals(target: Target, entity: str) -> Totals:
-    """Return group -> {rows, cents by measure} over the whole table; an entity without money has none."""
+@dataclass(frozen=True, slots=True)
+class BatchFigures:
+    """What stands in a table of the target: rows by batch, and group -> {rows, cents by measure} by batch."""
+
+    rows: dict[str, int]
+    totals: dict[str, Totals]
+
+    @property
+    def overall(self) -> Totals:
+        """Return the totals over all batches."""
+        return added(self.totals.values())
+
+
+def counts_and_totals(target: Target, entity: str) -> BatchFigures:
+    """Count and add in the target; the table is read once for both."""
     if entity not in GROUPS:
-        return {}
-    return {"/".join(group): dict(values) for group, values in target.control_totals(entity).items()}
-
-
-def target_totals_by_batch(target: Target, entity: str, batches: list[str]) -> dict[str, Totals]:
-    """Return the totals of each batch."""
-    if entity not in GROUPS:
-        return {batch: {} for batch in batches}
-    if entity != "transaction":
-        return {batch: target_totals(target, entity) for batch in batches}
-    found: dict[str, Totals] = {batch: {} for batch in batches}
-    for (batch, *group), values in target.control_totals(entity, by_batch=True).items():
-        if batch in found:
-            found[batch]["/".join(group)] = dict(values)
-    return found
+        return BatchFigures(target.counts_by_batch(entity), {})
+    by_batch: dict[str, Totals] = {}
+    if entity == "transaction":
+        for (batch, *group), values in target.control_totals(entity, by_batch=True).items():
+            by_batch.setdefault(batch, {})["/".join(group)] = dict(values)
+    else:
+        by_batch["all"] = {"/".join(group): dict(values) for group, values in target.control_totals(entity).items()}
+    rows = {batch: sum(values["rows"] for values in totals.values()) for batch, totals in by_batch.items()}
+    return BatchFigures(rows, by_batch)

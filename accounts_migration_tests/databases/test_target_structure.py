@@ -1,0 +1,109 @@
+"""Creating the tables, and refusing those that cannot take the rows."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from accounts_migration.databases.target import Target, open_target
+from accounts_migration.databases.target_schema import BOOKKEEPING, ENTITIES
+from accounts_migration.errors import MigrationError
+
+RunSql = Callable[..., list[tuple[Any, ...]]]
+
+COMPATIBLE = """CREATE TABLE product (product_id {text} PRIMARY KEY, product_name {text}, product_type {text} NOT NULL,
+    interest_rate NUMERIC(9,6), transaction_fee NUMERIC(15,2), monthly_fee NUMERIC(18,2),
+    min_balance_for_interest NUMERIC(15,2), created_at TIMESTAMP, remark {text}, origin {text} NOT NULL DEFAULT 'x')"""
+
+
+def tables(run_sql: RunSql, url: str) -> set[str]:
+    query = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    if "://" in url:
+        query = "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
+    return {row[0] for row in run_sql(url, query)}
+
+
+def refusal(url: str) -> str:
+    with open_target(url) as target, pytest.raises(MigrationError) as caught:
+        target.prepare()
+    return caught.value.why
+
+
+def test_prepare_creates_all_tables_and_may_be_repeated(target_url: str, run_sql: RunSql) -> None:
+    for _ in range(2):
+        with open_target(target_url) as target:
+            target.prepare()
+    assert tables(run_sql, target_url) == {*ENTITIES, *BOOKKEEPING}
+
+
+def test_tables_stay_acceptable_before_and_after_their_constraints(target: Target) -> None:
+    target.prepare()
+    target.constrain()
+    target.prepare()
+
+
+def test_two_processes_may_prepare_at_once(target_url: str, run_sql: RunSql) -> None:
+    program = (
+        "import sys; from accounts_migration.databases.target import open_target\n"
+        "with open_target(sys.argv[1]) as target: target.prepare()"
+    )
+    command = [sys.executable, "-c", program, target_url]
+    started = [subprocess.Popen(command) for _ in range(3)]  # noqa: S603  # this interpreter
+    assert [process.wait(60) for process in started] == [0, 0, 0]
+    assert tables(run_sql, target_url) == {*ENTITIES, *BOOKKEEPING}
+
+
+def test_every_difference_is_named_and_nothing_is_written(target_url: str, run_sql: RunSql) -> None:
+    run_sql_on_new(
+        target_url,
+        "CREATE TABLE product (product_id INTEGER PRIMARY KEY, product_name INTEGER, branch TEXT NOT NULL)",
+        "CREATE VIEW customer AS SELECT 1 AS customer_id",
+        'CREATE TABLE "transaction" (transaction_id TEXT, transaction_date INTEGER)',
+    )
+    why = refusal(target_url)
+    for difference in (
+        "product.product_id is ",
+        "product.product_name is ",
+        "product.created_at is missing",
+        "product.branch is not ours, is NOT NULL and has no default",
+        "customer is a view, not a table",
+        "the primary key of transaction is nothing, it must be transaction_id",
+        "transaction.transaction_date is ",
+    ):
+        assert difference in why
+    assert tables(run_sql, target_url) == {"product", "transaction"}
+
+
+def run_sql_on_new(url: str, *statements: str) -> None:
+    if "://" not in url:
+        open(url, "w").close()  # noqa: PTH123, SIM115  # an empty file is an empty database
+    with open_target(url) as target:
+        for statement in statements:
+            target.session.execute(statement)
+
+
+def test_a_nullable_column_must_stay_nullable(target_url: str) -> None:
+    run_sql_on_new(
+        target_url,
+        "CREATE TABLE customer (customer_id TEXT PRIMARY KEY, first_name TEXT, last_name TEXT, email TEXT NOT NULL,"
+        " phone TEXT, created_at TIMESTAMP)",
+    )
+    assert refusal(target_url) == "customer.email is NOT NULL, it must allow NULL"
+
+
+def test_money_must_have_two_decimals(postgres_url: str) -> None:
+    run_sql_on_new(postgres_url, COMPATIBLE.format(text="TEXT").replace("transaction_fee NUMERIC(15,2)", "transaction_fee REAL"))
+    assert refusal(postgres_url) == "product.transaction_fee is real, it must be numeric(15,2)"
+
+
+def test_a_compatible_table_is_used_as_it_stands(target_url: str, bank: Any, run_sql: RunSql) -> None:
+    run_sql_on_new(target_url, COMPATIBLE.format(text="TEXT"))
+    with open_target(target_url) as target:
+        target.prepare()
+        assert bank.load(target, "product", bank.product(1, 2)).loaded == 2
+        assert bank.load(target, "product", bank.product(1)).removed == 1
+        target.constrain()
+        assert bank.stored(target, "product") == bank.product(1).to_pylist()
+    assert run_sql(target_url, "SELECT remark, origin FROM product") == [(None, "x")]
