@@ -32,7 +32,9 @@ def chosen_batches(words: Sequence[str], known: Iterable[str]) -> list[str]:
         if not found:
             raise UsageError(
                 f"There is no batch {word}",
-                why=f"the snapshot holds {batches[0]} to {batches[-1]}" if batches else "the snapshot has no transactions",
+                why=f"the snapshot holds {batches[0]} to {batches[-1]}"
+                if batches
+                else "the snapshot has no transactions",
                 remedy="Name batches that the snapshot holds",
             )
         chosen |= set(found)

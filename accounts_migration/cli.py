@@ -5,6 +5,7 @@ happens (`accounts_migration.migration`) and how it looks (`accounts_migration.c
 """
 
 import csv
+import gc
 import json
 import os
 import sys
@@ -32,7 +33,8 @@ TargetUrl = Annotated[
     str | None, typer.Argument(help="A path, sqlite:///... or postgresql://...; TARGET_DB where left out.")
 ]
 PolicyOption = Annotated[
-    list[str] | None, typer.Option("--policy", metavar="NAME=VALUE", help="A policy of the contract; several allowed.")
+    list[str] | None,
+    typer.Option("--policy", metavar="NAME=VALUE", help="A policy of the contract; several allowed."),
 ]
 JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the summary as JSON, too.")]
 
@@ -121,7 +123,9 @@ def defects(
 
     if entity is not None and entity not in ENTITIES:
         raise UsageError(
-            f"There is no entity {entity!r}", why="it is not known", remedy=f"Name one of {', '.join(ENTITIES)}"
+            f"There is no entity {entity!r}",
+            why="it is not known",
+            remedy=f"Name one of {', '.join(ENTITIES)}",
         )
     settings = load_settings(target_db=target)
     with TargetResource(settings.target_db).open() as database:
@@ -136,7 +140,17 @@ def _defect_rows(batches: Any, show_personal_data: bool) -> Iterator[dict[str, A
             yield row if show_personal_data else without_personal_data(row)
 
 
-_SHOWN = ("entity", "batch", "source_key", "source_row_id", "action", "reasons", "column", "old_value", "new_value")
+_SHOWN = (
+    "entity",
+    "batch",
+    "source_key",
+    "source_row_id",
+    "action",
+    "reasons",
+    "column",
+    "old_value",
+    "new_value",
+)
 
 
 def _list(rows: Iterator[dict[str, Any]], form: Format) -> None:
@@ -209,6 +223,8 @@ def app_main() -> None:
     warnings.filterwarnings("ignore", message=".*is currently in (beta|preview)")
     from accounts_migration import console
 
+    # what is imported by now stays: the collector need not look at it again and again
+    gc.freeze()
     try:
         app()
     except MigrationError as error:

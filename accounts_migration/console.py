@@ -63,7 +63,14 @@ def show_outcome(outcome: Outcome, settings: Settings, log: Path, verb: str) -> 
 def _accounting(outcome: Outcome) -> Table:
     table = Table(title="source rows = loaded + rejected + excluded", title_justify="left")
     table.add_column("entity")
-    for name in ("source", "loaded" if outcome.loaded else "cleaned", "rejected", "excluded", "repaired", "unexplained"):
+    for name in (
+        "source",
+        "loaded" if outcome.loaded else "cleaned",
+        "rejected",
+        "excluded",
+        "repaired",
+        "unexplained",
+    ):
         table.add_column(name, justify="right")
     for line in outcome.entities:
         numbers = (line.source, line.loaded, line.rejected, line.excluded, line.repaired, line.unexplained)

@@ -48,5 +48,3 @@ def run_demo(engine: str, accounts: int, transactions: int) -> int:
     if engine == "postgres":
         console.OUT.print(f"The embedded server is stopped; its data stays in {folder / 'postgres'}")
     return 0 if outcome.success else 1
-
-

@@ -150,9 +150,7 @@ class DemoSummary:
     def rejected_rows(self, entity: str) -> int:
         """Return the number of rows of the entity that the migration must reject."""
         return sum(
-            self.planted.get((entity, kind.name), 0) * kind.rejected_rows
-            for kind in KINDS
-            if kind.entity == entity
+            self.planted.get((entity, kind.name), 0) * kind.rejected_rows for kind in KINDS if kind.entity == entity
         )
 
 
@@ -414,13 +412,9 @@ def write_demo_source(
             remedy="Change these numbers",
         )
     if path.exists():
-        raise MigrationError(
-            what, why="the file exists", remedy="Name a file that does not exist, or remove this one"
-        )
+        raise MigrationError(what, why="the file exists", remedy="Name a file that does not exist, or remove this one")
     if not path.parent.is_dir():
-        raise MigrationError(
-            what, why=f"there is no folder {path.parent}", remedy="Create it, or name another path"
-        )
+        raise MigrationError(what, why=f"there is no folder {path.parent}", remedy="Create it, or name another path")
     bank = _Bank(accounts, transactions, dirt, seed, years, products)
     unfinished = path.with_name(path.name + ".unfinished")
     unfinished.unlink(missing_ok=True)
@@ -429,9 +423,7 @@ def write_demo_source(
             bank.write(connection)
         unfinished.rename(path)
     except (OSError, sqlite3.Error) as error:
-        raise MigrationError(
-            what, why=str(error), remedy="Check the folder's rights and its free space"
-        ) from error
+        raise MigrationError(what, why=str(error), remedy="Check the folder's rights and its free space") from error
     finally:
         unfinished.unlink(missing_ok=True)
     planted = Counter((kind.entity, kind.name) for plan in bank.plans.values() for kind in plan.values())
@@ -448,9 +440,7 @@ def _by_turns(kinds: Iterable[Kind]) -> list[Kind]:
     return [kind for _, kind in sorted(placed, key=lambda one: one[0])]
 
 
-def _planned(
-    entity: str, rows: int, dirt: float, rejected: Mapping[str, Int64Array], accounts: int
-) -> list[Kind]:
+def _planned(entity: str, rows: int, dirt: float, rejected: Mapping[str, Int64Array], accounts: int) -> list[Kind]:
     """Return the kinds to plant, one for each row to be planted.
 
     Args:
@@ -472,9 +462,7 @@ def _planned(
     chosen: list[Kind] = []
     for turn in range(max(1, round(dirt * rows / len(kinds)), round(_SHARE_INACTIVE * rows))):
         for kind in kinds:
-            share = max(
-                dirt / len(kinds), _SHARE_INACTIVE if kind.reason in ("INACTIVE", "KEPT_INACTIVE") else 0
-            )
+            share = max(dirt / len(kinds), _SHARE_INACTIVE if kind.reason in ("INACTIVE", "KEPT_INACTIVE") else 0)
             if turn and turn >= round(share * rows):
                 continue
             if kind.rejected_rows > may_reject or (kind.reason == "KEPT_INACTIVE" and not may_need_account):
@@ -489,11 +477,7 @@ def _at_random_places(kinds: Sequence[Kind], rows: int, random: np.random.Genera
     """Return position -> kind; the positions are odd, from 3 on."""
     room = max(0, (rows - 2) // 2)
     kinds = kinds[:room]
-    places = (
-        3 + 2 * random.choice(room, len(kinds), replace=False, shuffle=True)
-        if kinds
-        else np.empty(0, np.int64)
-    )
+    places = 3 + 2 * random.choice(room, len(kinds), replace=False, shuffle=True) if kinds else np.empty(0, np.int64)
     return dict(zip(places.tolist(), kinds, strict=True))
 
 
@@ -509,9 +493,7 @@ def _free_of(plan: Plan, rows: int) -> Mask:
 
 def _rejected_with_key(plan: Plan) -> Int64Array:
     """Return the positions of rejected rows that others can name."""
-    return np.array(
-        sorted(p for p, kind in plan.items() if kind.action == "rejected" and kind.leaves_key), np.int64
-    )
+    return np.array(sorted(p for p, kind in plan.items() if kind.action == "rejected" and kind.leaves_key), np.int64)
 
 
 class _Bank:
@@ -520,9 +502,7 @@ class _Bank:
     Holds a few numbers per customer and account, and nothing per transaction, whatever their number.
     """
 
-    def __init__(
-        self, accounts: int, transactions: int, dirt: float, seed: int, years: int, products: int
-    ) -> None:
+    def __init__(self, accounts: int, transactions: int, dirt: float, seed: int, years: int, products: int) -> None:
         self.seed = seed % 2**63
         self.rows = {
             "product": products,
@@ -535,9 +515,7 @@ class _Bank:
         self.plans: dict[str, Plan] = {}
         self.rejected: dict[str, Int64Array] = {}
         for entity, rows in self.rows.items():
-            wanted = _planned(
-                entity, rows, dirt, {"product": _NONE, "customer": _NONE, **self.rejected}, accounts
-            )
+            wanted = _planned(entity, rows, dirt, {"product": _NONE, "customer": _NONE, **self.rejected}, accounts)
             self.plans[entity] = _at_random_places(wanted, rows, self._random("plan", entity))
             self.rejected[entity] = _rejected_with_key(self.plans[entity])
         self._open_accounts()
@@ -595,16 +573,13 @@ class _Bank:
             self._fill(connection, entity, rows_of)
         connection.execute("COMMIT")
 
-    def _fill(
-        self, connection: sqlite3.Connection, entity: str, rows_of: Callable[[int, int], Iterator[Any]]
-    ) -> None:
+    def _fill(self, connection: sqlite3.Connection, entity: str, rows_of: Callable[[int, int], Iterator[Any]]) -> None:
         marks = ", ".join("?" * len(LEGACY_TABLES[entity]))
         insert = f"INSERT INTO legacy_{entity}s VALUES ({marks})"  # noqa: S608  # names from our own table
         plan, total = self.plans[entity], self.rows[entity]
         planted: dict[int, tuple[int, ...]] = dict.fromkeys(range(0, total, _ROWS_AT_ONCE), ())
         planted |= {
-            start: tuple(places)
-            for start, places in groupby(sorted(plan), lambda place: place - place % _ROWS_AT_ONCE)
+            start: tuple(places) for start, places in groupby(sorted(plan), lambda place: place - place % _ROWS_AT_ONCE)
         }
         for start, places in planted.items():
             stop = min(total, start + _ROWS_AT_ONCE)
@@ -626,9 +601,7 @@ class _Bank:
                 row[columns[0]] = before[columns[0]]
             if kind.rejected_parent:
                 row |= self._rejected_reference(kind.rejected_parent, position)
-            row |= {
-                column: change(row) if callable(change) else change for column, change in kind.changes.items()
-            }
+            row |= {column: change(row) if callable(change) else change for column, change in kind.changes.items()}
             rows[position - start] = tuple(
                 value.raw if isinstance(value, UndecodableText) else value for value in row.values()
             )
@@ -670,9 +643,7 @@ class _Bank:
         created = np.datetime_as_string(self.first_day + self.created_day[start:stop]).tolist()
         for row in range(count):
             phone = phones[row]
-            mail = (
-                f"{_FIRST_MAILS[first[row]]}.{_LAST_MAILS[last[row]]}{numbers[row]}@{_DOMAINS[domains[row]]}"
-            )
+            mail = f"{_FIRST_MAILS[first[row]]}.{_LAST_MAILS[last[row]]}{numbers[row]}@{_DOMAINS[domains[row]]}"
             yield (
                 numbers[row],
                 _FIRST_NAMES[first[row]],
@@ -718,9 +689,7 @@ class _Movements:
         self._dates = np.array(
             [f"{day} " for day in np.datetime_as_string(bank.first_day + np.arange(bank.days))], object
         )
-        self._clock = np.array(
-            [f"{s // 3600:02d}:{s // 60 % 60:02d}:{s % 60:02d}" for s in range(86_400)], object
-        )
+        self._clock = np.array([f"{s // 3600:02d}:{s // 60 % 60:02d}:{s % 60:02d}" for s in range(86_400)], object)
 
     def _choose_closings(self, random: np.random.Generator) -> None:
         """Choose the accounts to be closed, each with the (even) position of the movement that clears it."""
@@ -759,9 +728,7 @@ class _Movements:
         self.balance[account[closings]] = 0
         self.closed_day[account[closings]] = days[closings]
         texts = self._texts[code, text]
-        texts[opening] = np.where(
-            self.bank.opened[account[opening]] > 0, "OPENING DEPOSIT", "BALANCE BROUGHT FORWARD"
-        )
+        texts[opening] = np.where(self.bank.opened[account[opening]] > 0, "OPENING DEPOSIT", "BALANCE BROUGHT FORWARD")
         texts[closings] = "ACCOUNT CLOSED"
         # the system of the first years wrote debits and fees with a minus sign
         written = np.where((days < self.bank.days // 3) & ((code == _DR) | (code == _FE)), -cents, cents)
@@ -782,9 +749,7 @@ class _Movements:
         day = np.minimum(np.floor(days).astype(np.int64), self.bank.days - 1)
         return day, (21_600 + (days - day) * 61_199).astype(np.int64)
 
-    def _chosen_accounts(
-        self, places: Int64Array, random: np.random.Generator
-    ) -> tuple[Int64Array, Int64Array]:
+    def _chosen_accounts(self, places: Int64Array, random: np.random.Generator) -> tuple[Int64Array, Int64Array]:
         """Return an open account for each position, and the places (in the chunk) of closing movements."""
         time = _time_of_position(places, self.bank.rows["transaction"])
         open_accounts = np.maximum(1, np.searchsorted(self._usable_opened, time, side="right"))

@@ -48,9 +48,7 @@ class KeptOpenEventLogStorage(SqliteEventLogStorage):
         super().__init__(base_dir, inst_data)
 
     @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Any
-    ) -> "KeptOpenEventLogStorage":
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> "KeptOpenEventLogStorage":
         """Build the storage from `dagster.yaml`."""
         return cls(inst_data=inst_data, **config_value)
 

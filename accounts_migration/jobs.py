@@ -17,11 +17,11 @@ _LOADED = dg.AssetSelection.groups("target", "validation") - _CONTENT
 def build_jobs() -> list[UnresolvedAssetJobDefinition]:
     """Return the jobs in the order in which a migration runs them."""
     return [
+        dg.define_asset_job(SNAPSHOT_JOB, _SNAPSHOT, description="Copy the legacy database and register its batches."),
         dg.define_asset_job(
-            SNAPSHOT_JOB, _SNAPSHOT, description="Copy the legacy database and register its batches."
-        ),
-        dg.define_asset_job(
-            PREPARE_JOB, _PREPARED, description="Read and clean all entities; nothing is written to the target."
+            PREPARE_JOB,
+            _PREPARED,
+            description="Read and clean all entities; nothing is written to the target.",
         ),
         dg.define_asset_job(
             LOAD_JOB, _LOADED, description="Load what was accepted, add the constraints, validate everything."

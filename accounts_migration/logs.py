@@ -30,7 +30,9 @@ class _Short(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         meta = getattr(record, "dagster_meta", None) or {}
-        spoken = logging.makeLogRecord({**record.__dict__, "msg": meta.get("orig_message", record.getMessage()), "args": ()})
+        spoken = logging.makeLogRecord(
+            {**record.__dict__, "msg": meta.get("orig_message", record.getMessage()), "args": ()}
+        )
         return super().format(spoken)
 
 

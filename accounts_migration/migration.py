@@ -83,9 +83,7 @@ def migrate(settings: Settings, words: Sequence[str]) -> Outcome:
         outcome.target = database.name
         stack.enter_context(database.lock())
         was_migrated_into = database.examine()
-        instance = stack.enter_context(
-            open_instance(settings.instance_folder, is_ours=settings.dagster_home is None)
-        )
+        instance = stack.enter_context(open_instance(settings.instance_folder, is_ours=settings.dagster_home is None))
         _run(outcome, definitions, instance, legacy, words, database, was_migrated_into)
         _account(outcome, settings, legacy, database)
     outcome.seconds = time.monotonic() - started
@@ -149,9 +147,7 @@ def verify(settings: Settings, *, keep_policies: bool) -> Outcome:
                 "snapshot_io": SnapshotIOManager(legacy),
             },
         )
-        instance = stack.enter_context(
-            open_instance(settings.instance_folder, is_ours=settings.dagster_home is None)
-        )
+        instance = stack.enter_context(open_instance(settings.instance_folder, is_ours=settings.dagster_home is None))
         if outcome.take(run_job(definitions, instance, SNAPSHOT_JOB)):
             outcome.snapshot = legacy.snapshot()
             outcome.batches = sorted(outcome.snapshot.tables[ENTITIES["transaction"].legacy_table].batches or {EMPTY})
@@ -197,9 +193,7 @@ def _account(outcome: Outcome, settings: Settings, legacy: LegacyResource, datab
         source = outcome.snapshot.tables[entity.legacy_table].batches
         batches = outcome.batches if entity.batch_column else [WHOLE]
         if outcome.loaded:
-            lines = laws(
-                entity.name, source, database.counts_by_batch(entity.name), database.defect_counts(), batches
-            )
+            lines = laws(entity.name, source, database.counts_by_batch(entity.name), database.defect_counts(), batches)
         else:
             staged = staging.staged(cleaned_key(entity), tuple(batches))
             lines = [_cleaned_law(entity.name, batch, staged) for batch in staged.staged_batches() if batch in batches]

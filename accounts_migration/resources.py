@@ -59,7 +59,9 @@ class LegacyResource:
         """
         if self._source is None:
             raise UsageError(
-                "No legacy database is named", why="SOURCE_DB is not set", remedy="Set SOURCE_DB, or name SOURCE"
+                "No legacy database is named",
+                why="SOURCE_DB is not set",
+                remedy="Set SOURCE_DB, or name SOURCE",
             )
         return self._source
 

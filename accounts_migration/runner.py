@@ -68,9 +68,7 @@ def run_job(
     ]
     problems = list(dict.fromkeys(_problems(result)))
     metadata = {
-        event.asset_key.to_user_string(): {
-            name: value.value for name, value in event.materialization.metadata.items()
-        }
+        event.asset_key.to_user_string(): {name: value.value for name, value in event.materialization.metadata.items()}
         for event in result.get_asset_materialization_events()
         if event.asset_key is not None and event.partition is None
     }

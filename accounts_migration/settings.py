@@ -80,7 +80,9 @@ def load_settings(policies: Mapping[str, Any] | None = None, **values: Any) -> S
 
 def _from_environment() -> dict[str, str]:
     """Return the policies that the environment or `.env` sets, each by its name in capitals."""
-    found = _dot_env() | {name: os.environ[name] for name in map(str.upper, Policies.model_fields) if name in os.environ}
+    found = _dot_env() | {
+        name: os.environ[name] for name in map(str.upper, Policies.model_fields) if name in os.environ
+    }
     return {name.lower(): value for name, value in found.items()}
 
 
@@ -99,7 +101,9 @@ def _from_file(path: Path | None) -> dict[str, Any]:
         content = tomllib.loads(path.read_text())
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise UsageError(
-            f"Cannot read the policies in {path}", why=str(error), remedy="Write a TOML file with a table [policies]"
+            f"Cannot read the policies in {path}",
+            why=str(error),
+            remedy="Write a TOML file with a table [policies]",
         ) from error
     policies: dict[str, Any] = content.get("policies", {})
     return policies

@@ -127,9 +127,7 @@ class StagingWriter:
         self._pending: dict[tuple[str, str], list[pa.Table]] = {}
         self._sizes: dict[tuple[str, str], int] = {}
         self._files: dict[str, dict[str, list[str]]] = {batch: {} for batch in output.batches}
-        self._counts: dict[str, dict[str, int]] = {
-            batch: dict.fromkeys(output.schemas, 0) for batch in output.batches
-        }
+        self._counts: dict[str, dict[str, int]] = {batch: dict.fromkeys(output.schemas, 0) for batch in output.batches}
 
     def write(self) -> dict[str, dict[str, Any]]:
         """Write everything and return the manifest of each batch; on any failure the old state stands."""

@@ -13,7 +13,14 @@ import pyarrow as pa
 
 from accounts_migration.assets.accounts_of_batches import BatchAccount, EntityAccount
 from accounts_migration.assets.failures import failing_clearly
-from accounts_migration.assets.links import add_metadata, batches_of, cleaned_key, column_schema, partitioning, raw_key
+from accounts_migration.assets.links import (
+    add_metadata,
+    batches_of,
+    cleaned_key,
+    column_schema,
+    partitioning,
+    raw_key,
+)
 from accounts_migration.assets.snapshot import DUPLICATES, SNAPSHOT
 from accounts_migration.assets.verdicts import Verdict, check_results
 from accounts_migration.databases.snapshot import Snapshot
@@ -101,9 +108,7 @@ def _schemas(entity: Entity) -> dict[str, pa.Schema]:
     return {"rows": rows.remove(rows.get_field_index("batch")), "defects": defects, "keys": KEY_SCHEMA}
 
 
-def _circumstances(
-    entity: Entity, snapshot: Snapshot, policies: Policies, inputs: Mapping[str, Any]
-) -> Circumstances:
+def _circumstances(entity: Entity, snapshot: Snapshot, policies: Policies, inputs: Mapping[str, Any]) -> Circumstances:
     referenced = None
     if "accounts" in inputs:
         referenced = referenced_keys(_references(entity, snapshot, inputs["accounts"], policies))
@@ -111,7 +116,8 @@ def _circumstances(
         policies=policies,
         snapshot_time=snapshot.time,
         duplicates=pa.Table.from_batches(
-            [rows.select(DUPLICATE_SCHEMA.names) for rows in inputs["duplicates"].scan(entity.name)], DUPLICATE_SCHEMA
+            [rows.select(DUPLICATE_SCHEMA.names) for rows in inputs["duplicates"].scan(entity.name)],
+            DUPLICATE_SCHEMA,
         ),
         parents={
             name: KeyFates.from_tables(_accepted(inputs[f"parent_{name}"], policies).scan("keys"))
@@ -137,9 +143,7 @@ def refuse_unless_same_policies(staged: Staged, policies: Policies) -> None:
             )
 
 
-def _references(
-    entity: Entity, snapshot: Snapshot, accounts: Staged, policies: Policies
-) -> Iterator[Any]:
+def _references(entity: Entity, snapshot: Snapshot, accounts: Staged, policies: Policies) -> Iterator[Any]:
     account = ENTITIES["account"]
     column = account.parents[entity.name]
     has_row_id = snapshot.tables[account.legacy_table].row_id is not None
@@ -216,7 +220,11 @@ def _checks(
     }
     yield from check_results(context, key, SCHEMA_CHECK, schema)
     yield from check_results(
-        context, key, REJECTS_CHECK, rejects, {**rate.metadata(), "examples": _examples(accounts.batches.values())}
+        context,
+        key,
+        REJECTS_CHECK,
+        rejects,
+        {**rate.metadata(), "examples": _examples(accounts.batches.values())},
     )
     yield from check_results(context, key, ACCOUNTING_CHECK, accounting)
 

@@ -75,7 +75,11 @@ def _rules(schema: pandera.DataFrameSchema, name: str) -> str:
 
 
 def add_metadata(
-    context: dg.AssetExecutionContext, asset_key: dg.AssetKey, entity: Entity, batch: str, metadata: Mapping[str, Any]
+    context: dg.AssetExecutionContext,
+    asset_key: dg.AssetKey,
+    entity: Entity,
+    batch: str,
+    metadata: Mapping[str, Any],
 ) -> None:
     """Add metadata to the materialization of one batch, or of the whole asset where it has no batches."""
     partition = batch if entity.batch_column else None

@@ -46,7 +46,13 @@ def raw_asset(entity: Entity) -> dg.AssetsDefinition:
                     why=f"{source_rows[batch]} rows counted, {read[batch]} read",
                     remedy="The snapshot was changed: take a new one",
                 )
-            add_metadata(context, key, entity, batch, {"dagster/partition_row_count" if entity.batch_column else "dagster/row_count": read[batch]})
+            add_metadata(
+                context,
+                key,
+                entity,
+                batch,
+                {"dagster/partition_row_count" if entity.batch_column else "dagster/row_count": read[batch]},
+            )
             return {"source_rows": source_rows[batch]}
 
         with failing_clearly():
@@ -66,7 +72,11 @@ def _chunks(entity: Entity, snapshot: Snapshot, batches: list[str], read: dict[s
     manifest = snapshot.tables[entity.legacy_table]
     everything = set(manifest.batches) <= set(batches)
     rows = read_rows(
-        snapshot.path, legacy_table(entity), manifest.classes, manifest.row_id, None if everything else batches
+        snapshot.path,
+        legacy_table(entity),
+        manifest.classes,
+        manifest.row_id,
+        None if everything else batches,
     )
     for chunk in read_ahead(rows):
         for counted in chunk["batch"].value_counts().to_pylist():

@@ -27,9 +27,7 @@ DUPLICATES = dg.AssetKey(["legacy", "duplicates"])
 
 
 @dg.asset(key=SNAPSHOT, group_name="legacy", kinds={"sqlite"}, io_manager_key="snapshot_io")
-def snapshot(
-    context: dg.AssetExecutionContext, legacy: dg.ResourceParam[LegacyResource]
-) -> dg.Output[Snapshot]:
+def snapshot(context: dg.AssetExecutionContext, legacy: dg.ResourceParam[LegacyResource]) -> dg.Output[Snapshot]:
     """One consistent copy of the legacy database, taken by online backup into BACKUP_DIR and proved whole.
 
     Registers the batches found in it. An unchanged source gives the snapshot taken before.
@@ -40,7 +38,9 @@ def snapshot(
     new = register_batches(context.instance, batches)
     for item in taken.unmigrated:
         context.log.warning(str(item))
-    context.log.info(f"snapshot {taken.snapshot_id}: {len(batches)} batches, {taken.size:,} bytes, integrity {taken.integrity}")
+    context.log.info(
+        f"snapshot {taken.snapshot_id}: {len(batches)} batches, {taken.size:,} bytes, integrity {taken.integrity}"
+    )
     return dg.Output(
         taken,
         data_version=dg.DataVersion(taken.sha256),

@@ -46,7 +46,11 @@ def check_results(
                     partition=batch,
                 )
             )
-        metadata: dict[str, Any] = {"batches": len(verdicts), "batches failed": len(failed), **(summary or {})}
+        metadata: dict[str, Any] = {
+            "batches": len(verdicts),
+            "batches failed": len(failed),
+            **(summary or {}),
+        }
         if failed:
             metadata["failed"] = ", ".join(failed[:BATCHES_NAMED])
     else:
@@ -63,7 +67,10 @@ def content_metadata(comparison: ContentComparison) -> dict[str, Any]:
     metadata: dict[str, Any] = {"rows compared": comparison.compared}
     metadata |= {kind: comparison.count(kind) for kind in (MISSING, UNEXPECTED, DIFFERENT)}
     if comparison.examples:
-        lines = ["| difference | batch | key | column | expected | found |", "| --- | --- | --- | --- | --- | --- |"]
+        lines = [
+            "| difference | batch | key | column | expected | found |",
+            "| --- | --- | --- | --- | --- | --- |",
+        ]
         lines += [
             f"| {one.kind} | {one.batch} | {one.key} | {one.column} | {one.expected} | {one.found} |"
             for one in comparison.examples

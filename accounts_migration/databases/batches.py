@@ -1,10 +1,11 @@
 """Which rows of the target belong to a batch (contract section 3).
 
-Here: the SQL that says it, and the same for rows that are about to come. Not here: the labels' origin, which is the
-source row (`accounts_migration.databases.legacy_source`).
+Here: the SQL that says it, and the same for rows that are about to come. Not here: the labels' origin,
+which is the source row (`accounts_migration.databases.legacy_source`).
 
-A batch is a label of the source row; the target has no column for it. Nearly every transaction stands in the month of
-its date, so the date is the label, and `migration_batch_row` lists the others (all of `undated`, as a rule).
+A batch is a label of the source row; the target has no column for it. Nearly every transaction stands in
+the month of its date, so the date is the label, and `migration_batch_row` lists the others (all of
+`undated`, as a rule).
 """
 
 import re
@@ -64,7 +65,8 @@ def is_member(entity: str, batch: str, alias: str) -> str:
 def member_keys(entity: str, batch: str) -> str:
     """Return the query of the batch's keys in the entity's table, as `target_key`.
 
-    The same rows as `is_member`, but dated and listed ones apart: under an OR no index on the date would be used.
+    The same rows as `is_member`, but dated and listed ones apart: under an OR no index on the date would be
+    used.
     """
     key, table = quoted(key_of(entity)), quoted(entity)
     bounds = month_bounds(batch)
@@ -75,14 +77,13 @@ def member_keys(entity: str, batch: str) -> str:
     listed_here = f"{query}, {listed} AND r.batch = '{batch}' AND r.target_key = t.{key}"
     if bounds is None:
         return listed_here
-    return (
-        f"{query} WHERE t.{DATE_COLUMN} >= '{bounds[0]}' AND t.{DATE_COLUMN} < '{bounds[1]}'"
-        f" AND NOT EXISTS (SELECT 1 FROM {listed} AND r.target_key = t.{key}) UNION ALL {listed_here}"
-    )
+    not_listed = f"NOT EXISTS (SELECT 1 FROM {listed} AND r.target_key = t.{key})"  # noqa: S608  # our names
+    dated = f"t.{DATE_COLUMN} >= '{bounds[0]}' AND t.{DATE_COLUMN} < '{bounds[1]}'"
+    return f"{query} WHERE {dated} AND {not_listed} UNION ALL {listed_here}"
 
 
 def is_outside(batch: str, alias: str) -> str:
-    """Return the SQL condition under which a transaction's date does not tell that it belongs to the batch."""
+    """Return the SQL condition under which a date does not tell that its row belongs to the batch."""
     bounds = month_bounds(batch)
     if bounds is None:
         return "1 = 1"

@@ -1,7 +1,8 @@
 """What the target records about itself: snapshots, batches, defects (contract section 6).
 
-Here: reading and writing the `migration_` tables through a session. Not here: the rows they speak of (`merge`,
-`target_interface`), and when a transaction begins and ends: every writer here is called within one.
+Here: reading and writing the `migration_` tables through a session. Not here: the rows they speak of
+(`merge`, `target_interface`), and when a transaction begins and ends: every writer here is called within
+one.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -38,8 +39,8 @@ class Snapshot:
 class RecordedBatch:
     """A row of `migration_batch`: what was loaded, from which snapshot, under which policies.
 
-    `source_rows = loaded + rejected + excluded`, unless rows were removed with their parents since: then the batch
-    wants loading again. `repaired` counts rows, `loaded_at` is UTC without zone.
+    `source_rows = loaded + rejected + excluded`, unless rows were removed with their parents since: then
+    the batch wants loading again. `repaired` counts rows, `loaded_at` is UTC without zone.
     """
 
     entity: str
@@ -100,10 +101,11 @@ def record_batch(session: Session, recorded: RecordedBatch) -> None:
 
 
 def lower_loaded(session: Session, entity: str, removed: Mapping[str, int]) -> None:
-    """Take rows that were removed with their parents, or moved to another batch, off their batches' counts."""
+    """Take rows off their batches' counts: removed with their parents, or moved to another batch."""
     for batch, rows in sorted(removed.items()):
         session.execute(
-            "UPDATE migration_batch SET loaded = loaded - $1 WHERE entity = $2 AND batch = $3", (rows, entity, batch)
+            "UPDATE migration_batch SET loaded = loaded - $1 WHERE entity = $2 AND batch = $3",
+            (rows, entity, batch),
         )
 
 
@@ -125,9 +127,7 @@ def is_fresh(session: Session, entity: str, batch: str, snapshot_id: str, polici
     return bool(in_the_way == 0)
 
 
-def replace_defects(
-    session: Session, entity: str, batch: str, defects: Iterable[pa.RecordBatch]
-) -> dict[str, int]:
+def replace_defects(session: Session, entity: str, batch: str, defects: Iterable[pa.RecordBatch]) -> dict[str, int]:
     """Write the batch's defects in place of the earlier ones.
 
     Args:
@@ -137,8 +137,8 @@ def replace_defects(
         defects: Columns of `migration_defect`, string except source_row_id int64.
 
     Returns:
-        The number of records by action as the database counts them, and `rows repaired`: repaired rows, each of which
-        may have several records.
+        The number of records by action as the database counts them, and `rows repaired`: repaired rows,
+        each of which may have several records.
     """
     session.execute("DELETE FROM migration_defect WHERE entity = $1 AND batch = $2", (entity, batch))
     schema = canonical_schema("migration_defect")
@@ -153,7 +153,7 @@ def replace_defects(
 
 
 def _storable(defects: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Write U+0000, which PostgreSQL cannot hold, as its escape: these texts are evidence for a person to read."""
+    """Write U+0000, which PostgreSQL cannot hold, as its escape: these texts are for a person to read."""
     columns = [
         pc.replace_substring(column, "\x00", "\\u0000") if pa.types.is_string(column.type) else column
         for column in (defects.column(name) for name in schema.names)
@@ -178,18 +178,19 @@ def _repeated(text: str, times: int) -> pa.Array:
     return pa.repeat(pa.scalar(text, pa.string()), times)
 
 
-def refuse_unaccounted(
-    recorded: RecordedBatch, defects: Mapping[str, int]
-) -> None:
-    """Raise MigrationError where the batch breaks the law of contract section 1, or its defects are not all written."""
+def refuse_unaccounted(recorded: RecordedBatch, defects: Mapping[str, int]) -> None:
+    """Raise MigrationError where a batch breaks the law of contract section 1, or lacks defect records."""
     accounted = recorded.loaded + recorded.rejected + recorded.excluded
     found = {action: defects.get(action, 0) for action in ("rejected", "excluded")}
-    if recorded.source_rows == accounted and found == {"rejected": recorded.rejected, "excluded": recorded.excluded}:
+    if recorded.source_rows == accounted and found == {
+        "rejected": recorded.rejected,
+        "excluded": recorded.excluded,
+    }:
         return
     raise MigrationError(
         f"Batch {recorded.batch} of {recorded.entity} was not loaded",
-        why=f"not every row is accounted for: source {recorded.source_rows:,}, loaded {recorded.loaded:,}, rejected "
-        f"{recorded.rejected:,}, excluded {recorded.excluded:,}; recorded as defects: rejected {found['rejected']:,}, "
-        f"excluded {found['excluded']:,}",
+        why=f"not every row is accounted for: source {recorded.source_rows:,}, loaded {recorded.loaded:,}, "
+        f"rejected {recorded.rejected:,}, excluded {recorded.excluded:,}; recorded as defects: "
+        f"rejected {found['rejected']:,}, excluded {found['excluded']:,}",
         remedy="Nothing was written. Clean the batch again from the snapshot, then load it",
     )

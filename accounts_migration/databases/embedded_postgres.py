@@ -1,11 +1,11 @@
 """A real PostgreSQL server out of a PyPI wheel, for the demo, the tests and the benchmark.
 
-Here: laying out a cluster in a folder, starting the server, and stopping it for sure. Not here: anything that knows
-what is stored in it (`accounts_migration.databases.postgres_target`).
+Here: laying out a cluster in a folder, starting the server, and stopping it for sure. Not here: anything
+that knows what is stored in it (`accounts_migration.databases.postgres_target`).
 
-The wheel's own launcher is not used: run by root it makes every folder above the cluster readable by everybody and
-adds a user to the machine. Here root's server runs under an account that is there already, and no permission of an
-existing folder is changed.
+The wheel's own launcher is not used: run by root it makes every folder above the cluster readable by
+everybody and adds a user to the machine. Here root's server runs under an account that is there already,
+and no permission of an existing folder is changed.
 """
 
 import hashlib
@@ -29,15 +29,21 @@ DATABASE = "accounts"
 _SECONDS_TO_START = 60
 _SECONDS_TO_STOP = 60
 _SERVER_ACCOUNTS = ("postgres", "nobody")
-# The server stops when this process closes the pipe, and also when it dies without a word (kill -9): then the kernel
+# The server stops when this process closes the pipe, and also when it dies without a word (kill -9): then
+# the kernel
 # closes it. A signal handler or atexit could not promise that.
 _STOP_WITH_THE_PIPE = """
+sockets=$1
+shift
 exec 3<&0
 "$@" </dev/null &
 server=$!
 ( read -r _ <&3; kill -INT "$server" 2>/dev/null ) &
 exec 3<&-
 wait "$server"
+status=$?
+rmdir "$sockets" 2>/dev/null
+exit "$status"
 """
 
 
@@ -45,12 +51,12 @@ wait "$server"
 def embedded_postgres(folder: Path, *, durable: bool = True) -> Iterator[str]:
     """Run a PostgreSQL server whose data stand in `folder`, and yield the URL of its database `accounts`.
 
-    The folder is created where missing; a second run finds the data of the first. The server listens on a Unix
-    socket that this user (or root's server account) alone can reach, on no network port. It is stopped when the block
-    ends, and when this process dies.
+    The folder is created where missing; a second run finds the data of the first. The server listens on a
+    Unix socket that this user (or root's server account) alone can reach, on no network port. It is stopped
+    when the block ends, and when this process dies.
 
-    Run by root, the server runs under the account `postgres` or `nobody`; where that account cannot reach the folder,
-    `folder/cluster` is a symbolic link to a folder under /var/tmp.
+    Run by root, the server runs under the account `postgres` or `nobody`; where that account cannot reach
+    the folder, `folder/cluster` is a symbolic link to a folder under /var/tmp.
 
     Args:
         folder: Where the cluster stands.
@@ -132,7 +138,7 @@ def _cluster(folder: Path, account: pwd.struct_passwd | None) -> Path:
         if account is None or _reachable(folder):
             cluster.mkdir(mode=0o700)
         else:
-            elsewhere = tempfile.mkdtemp(prefix="accounts-migration-cluster-", dir="/var/tmp")  # noqa: S108  # fresh, 0700
+            elsewhere = tempfile.mkdtemp(prefix="accounts-migration-cluster-", dir="/var/tmp")  # fresh, 0700
             cluster.unlink(missing_ok=True)
             cluster.symlink_to(elsewhere)
     except OSError as error:
@@ -156,12 +162,18 @@ def _as(account: pwd.struct_passwd | None) -> dict[str, int | list[int]]:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment without the variables that would send the server's own tools to another server."""
+    """Return the environment without what would send the server's own tools to another server."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
 
 
 def _lay_out(binaries: Path, cluster: Path, account: pwd.struct_passwd | None, durable: bool) -> None:
-    arguments = ["--no-locale", "--encoding=UTF8", "--auth=trust", f"--username={SUPERUSER}", f"--pgdata={cluster}"]
+    arguments = [
+        "--no-locale",
+        "--encoding=UTF8",
+        "--auth=trust",
+        f"--username={SUPERUSER}",
+        f"--pgdata={cluster}",
+    ]
     if not durable:
         arguments.append("--no-sync")
     _run([str(binaries / "initdb"), *arguments], account)
@@ -198,11 +210,25 @@ def _run(command: list[str], account: pwd.struct_passwd | None) -> str:
 def _running(
     binaries: Path, cluster: Path, sockets: Path, account: pwd.struct_passwd | None, durable: bool
 ) -> Iterator[None]:
-    settings = {"listen_addresses": "", "unix_socket_directories": str(sockets), "unix_socket_permissions": "0700"}
+    settings = {
+        "listen_addresses": "",
+        "unix_socket_directories": str(sockets),
+        "unix_socket_permissions": "0700",
+    }
     if not durable:
         settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
     arguments = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-    command = ["/bin/sh", "-c", _STOP_WITH_THE_PIPE, "embedded-postgres", str(binaries / "postgres"), "-D", str(cluster)]
+    _wait_while_stopping(cluster)
+    command = [
+        "/bin/sh",
+        "-c",
+        _STOP_WITH_THE_PIPE,
+        "embedded-postgres",
+        str(sockets),
+        str(binaries / "postgres"),
+        "-D",
+        str(cluster),
+    ]
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(  # noqa: S603  # fixed programs and arguments
             [*command, *arguments],
@@ -226,6 +252,18 @@ def _running(
             yield
         finally:
             _stop(server)
+
+
+def _wait_while_stopping(cluster: Path) -> None:
+    """Let the server of a process that was killed a moment ago finish; its own file tells so."""
+    deadline = time.monotonic() + _SECONDS_TO_STOP
+    while time.monotonic() < deadline:
+        try:
+            if "stopping" not in (cluster / "postmaster.pid").read_text():
+                return
+        except OSError:
+            return
+        time.sleep(0.05)
 
 
 def _became_ready(binaries: Path, sockets: Path, server: "subprocess.Popen[bytes]") -> bool:

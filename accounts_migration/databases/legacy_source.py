@@ -231,7 +231,9 @@ def _literals(texts: Sequence[str]) -> str:
 
 def count_by_batch(connection: sqlite3.Connection, table: LegacyTable) -> dict[str, int]:
     """Return the number of source rows of each batch, counted by SQL; `{'all': n}` for a table without batches."""
-    query = f"SELECT {batch_expression(table)} AS batch, count(*) FROM {quoted(table.name)} GROUP BY batch ORDER BY batch"
+    query = (
+        f"SELECT {batch_expression(table)} AS batch, count(*) FROM {quoted(table.name)} GROUP BY batch ORDER BY batch"
+    )
     counts = {batch.decode(): count for batch, count in connection.execute(query)}
     return counts if table.batch_column else {"all": counts.get("all", 0)}
 
@@ -249,7 +251,11 @@ def raw_schema(table: LegacyTable, classes: dict[str, str]) -> pa.Schema:
 
 
 def read_rows(
-    path: Path, table: LegacyTable, classes: dict[str, str], row_id: str | None, batches: Sequence[str] | None = None
+    path: Path,
+    table: LegacyTable,
+    classes: dict[str, str],
+    row_id: str | None,
+    batches: Sequence[str] | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Stream the rows of a snapshot as found, in storage order; see `raw_schema` for the columns.
 
@@ -295,7 +301,10 @@ def _stream(path: Path, query: str) -> Iterator[pa.RecordBatch]:
 
     The driver takes a column's type from the first rows it sees and stops at a later one of another type.
     """
-    with adbc_driver_sqlite.dbapi.connect(_uri(path, immutable=True)) as connection, connection.cursor() as cursor:
+    with (
+        adbc_driver_sqlite.dbapi.connect(_uri(path, immutable=True)) as connection,
+        connection.cursor() as cursor,
+    ):
         cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(ROWS_PER_READ)})
         cursor.execute(query)
         first = True
@@ -308,9 +317,7 @@ def _row(row_id: str | None) -> str:
     return row_id or "row_number() OVER ()"
 
 
-def _select(
-    table: LegacyTable, classes: dict[str, str], row_id: str | None, batches: Sequence[str] | None
-) -> str:
+def _select(table: LegacyTable, classes: dict[str, str], row_id: str | None, batches: Sequence[str] | None) -> str:
     columns = [quoted(column) for column in table.columns]
     kinds = [classes[column] for column in table.columns]
     values = [_value(column, kind) for column, kind in zip(columns, kinds, strict=True)]
@@ -398,9 +405,7 @@ def _decoded(raw: pa.RecordBatch, table: LegacyTable, classes: dict[str, str]) -
     if irregular:
         places = pa.array(sorted(irregular), pa.int64())
         mask = pc.is_in(pa.array(range(raw.num_rows), pa.int64()), places)
-        columns[2:-2] = [
-            pc.if_else(mask, pa.scalar(None, column.type), _sound(column)) for column in columns[2:-2]
-        ]
+        columns[2:-2] = [pc.if_else(mask, pa.scalar(None, column.type), _sound(column)) for column in columns[2:-2]]
         texts = [irregular[place] for place in sorted(irregular)]
         columns[-1] = pc.replace_with_mask(pa.nulls(raw.num_rows, pa.string()), mask, pa.array(texts, pa.string()))
     else:

@@ -1,7 +1,8 @@
 """Locks that one process takes once, however often its parts ask for them.
 
-Here: counting the holders within this process. Not here: the lock itself, which each target takes in its own way
-(`flock` beside a SQLite file, an advisory lock in PostgreSQL) and which the system frees when the process dies.
+Here: counting the holders within this process. Not here: the lock itself, which each target takes in its
+own way (`flock` beside a SQLite file, an advisory lock in PostgreSQL) and which the system frees when the
+process dies.
 """
 
 import os

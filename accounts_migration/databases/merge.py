@@ -1,8 +1,8 @@
-"""A batch brought into a table that already holds rows: keyed, minimal, and with true books (contract section 6).
+"""A batch brought into a table that already holds rows: keyed, minimal, and with true books.
 
-Here: which rows to remove, update and insert, so that the table holds exactly the incoming rows of the batch and an
-unchanged re-load writes none. Not here: the transaction and the batch's own record (`target_interface`), and a first
-load, which needs none of this.
+Here: which rows to remove, update and insert, so that the table holds exactly the incoming rows of the
+batch and an unchanged re-load writes none (contract section 6). Not here: the transaction and the batch's
+own record (`target_interface`), and a first load, which needs none of this.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,7 +24,7 @@ _PRESENT = "migration_present"
 
 @dataclass
 class Changes:
-    """How many rows a load changed; `removed_elsewhere` counts by (entity, batch) the rows taken from other batches."""
+    """How many rows a load changed; `removed_elsewhere` counts those of other (entity, batch)."""
 
     inserted: int = 0
     updated: int = 0
@@ -133,13 +133,11 @@ def _remove_from_other_batches(session: Session, entity: str, changes: Changes) 
         _remove(session, entity, "migration_moved", changes, own_batch=None)
 
 
-def _remove(
-    session: Session, entity: str, doomed: str, changes: Changes, *, own_batch: str | None
-) -> dict[str, int]:
+def _remove(session: Session, entity: str, doomed: str, changes: Changes, *, own_batch: str | None) -> dict[str, int]:
     """Remove the rows whose keys the table `doomed` holds, their children first, and correct the books.
 
-    Returns the removed rows by batch. Whatever is not of the batch that is being loaded must be ours by the books, or
-    nothing at all is removed.
+    Returns the removed rows by batch. Whatever is not of the batch that is being loaded must be ours by the
+    books, or nothing at all is removed.
     """
     if session.value(f"SELECT count(*) FROM {doomed}") == 0:  # noqa: S608  # a constant
         return {}
@@ -185,7 +183,8 @@ def _batches_of(session: Session, entity: str, doomed: str) -> dict[str, int]:
     for listed, month, rows in session.execute(
         f"SELECT r.batch, {session.month(f't.{DATE_COLUMN}')}, count(*)"  # noqa: S608  # names of our schema
         f" FROM {doomed} AS d JOIN {quoted(entity)} AS t ON t.{key} = d.target_key"
-        f" LEFT JOIN migration_batch_row AS r ON r.entity = '{entity}' AND r.target_key = d.target_key GROUP BY 1, 2"
+        f" LEFT JOIN migration_batch_row AS r ON r.entity = '{entity}' AND r.target_key = d.target_key"
+        " GROUP BY 1, 2"
     ):
         batch = listed or label_of(session, month)
         counts[batch] = counts.get(batch, 0) + rows
@@ -221,7 +220,8 @@ def _list_outside(session: Session, entity: str, batch: str) -> None:
         f" AND target_key NOT IN ({outside})"
     )
     session.execute(
-        f"INSERT INTO migration_batch_row (entity, target_key, batch) SELECT '{entity}', o.target_key, '{batch}'"  # noqa: S608  # checked label
+        "INSERT INTO migration_batch_row (entity, target_key, batch)"  # noqa: S608  # checked label
+        f" SELECT '{entity}', o.target_key, '{batch}'"
         f" FROM (SELECT i.{key} AS target_key FROM {_INCOMING} AS i WHERE {is_outside(batch, 'i')}) AS o"
         f" WHERE NOT EXISTS (SELECT 1 FROM migration_batch_row AS r"
         f" WHERE r.entity = '{entity}' AND r.target_key = o.target_key)"

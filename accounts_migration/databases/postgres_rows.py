@@ -1,7 +1,7 @@
 """Rows between their canonical Arrow types and what a PostgreSQL target stores (contract sections 4 and 6).
 
-Here: money and rates as `numeric`, both ways, exactly and without a Python step per row; all other kinds travel as
-they are. Not here: SQL that writes.
+Here: money and rates as `numeric`, both ways, exactly and without a Python step per row; all other kinds
+travel as they are. Not here: SQL that writes.
 """
 
 from typing import Any
@@ -28,7 +28,7 @@ def encode(column: pa.Array, kind: Kind) -> pa.Array:
 
 
 def _decimal(units: pa.Array, decimal: pa.Decimal128Type) -> pa.Array:
-    """Widen int64 to the 16 bytes of a decimal128: the low half is the number, the high half repeats its sign."""
+    """Widen int64 to decimal128: the low 8 bytes are the number, the high ones repeat its sign."""
     numbers = (units.fill_null(0) if units.null_count else units).to_numpy()
     halves = np.empty((len(numbers), 2), dtype="<i8")
     halves[:, 0] = numbers
@@ -55,7 +55,7 @@ def _value(column: sa.Column[Any]) -> str:
 
 
 def decode(table: str, batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return the rows of `select` in canonical types, with the further column `inexact` (string, mostly null)."""
+    """Return the rows of `select` in canonical types, with the further column `inexact` (string)."""
     notes: Notes = {}
     columns = []
     for column, values in zip(TABLES[table].columns, batch.columns, strict=True):

@@ -1,11 +1,12 @@
 """A PostgreSQL database as the target (contract section 6).
 
-Here: connecting, its tables and constraints, its lock, its driver's errors. Not here: what both engines do alike
-(`target_interface`), and how values are stored (`postgres_rows`).
+Here: connecting, its tables and constraints, its lock, its driver's errors. Not here: what both engines do
+alike (`target_interface`), and how values are stored (`postgres_rows`).
 
-Tables are created bare and filled by binary COPY; keys, checks, references and indexes come after the load, which is
-several times faster than having them stand during it. A table's comment tells that it is ours and may lack its key.
-The password, if there is one, comes from the URL, PGPASSWORD or .pgpass, and is in no message.
+Tables are created bare and filled by binary COPY; keys, checks, references and indexes come after the load,
+which is several times faster than having them stand during it. A table's comment tells that it is ours and
+may lack its key. The password, if there is one, comes from the URL, PGPASSWORD or .pgpass, and is in no
+message.
 """
 
 import os
@@ -39,7 +40,7 @@ from accounts_migration.databases.target_schema import (
 from accounts_migration.errors import MigrationError
 
 # named parameters, because the others double every percent sign
-_DIALECT = postgresql.dialect(paramstyle="named")
+_DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 _OURS = "created by accounts_migration; keys and checks are added after the load"
 _SETTINGS = {
     "client_encoding": "UTF8",
@@ -64,7 +65,8 @@ class PostgresSession(Session):
 
     def changed(self, sql: str, parameters: Sequence[Parameter] = ()) -> int:
         """Let the statement return its rows and count them."""
-        return int(self.value(f"WITH changed AS ({sql} RETURNING 1) SELECT count(*) FROM changed", parameters))
+        query = f"WITH changed AS ({sql} RETURNING 1) SELECT count(*) FROM changed"  # noqa: S608  # our own SQL
+        return int(self.value(query, parameters))
 
     def inserted_so_far(self, table: str) -> int:
         """Return the server's own count of the rows inserted by this session's transaction."""
@@ -72,12 +74,13 @@ class PostgresSession(Session):
         return int(
             self.value(
                 f"SELECT CASE current_setting('track_counts') WHEN 'on'"  # noqa: S608  # a name of our schema
-                f" THEN pg_stat_get_xact_tuples_inserted('{name}'::regclass) ELSE (SELECT count(*) FROM {name}) END"
+                f" THEN pg_stat_get_xact_tuples_inserted('{name}'::regclass)"
+                f" ELSE (SELECT count(*) FROM {name}) END"
             )
         )
 
     def begin(self) -> None:
-        """Wait for the end of a killed migration's transaction: its process is gone, the server may be at work yet."""
+        """Wait for the transaction of a killed migration: the server may still be at work on it."""
         self.execute(f"SELECT pg_advisory_xact_lock({_lock_number('writing')})")
 
     def month(self, column: str) -> str:
@@ -127,8 +130,17 @@ _KNOWN_STATES = (
     (("08", "57P"), "the connection was lost, or the server was stopped", _RUN_AGAIN),
     (("53100",), "the server's disk is full", "Nothing was written. Free some space there, then run again"),
     (("53",), "the server is out of memory or connections", "Wait, or raise its limits, then run again"),
+    (
+        ("22",),
+        "a value does not fit its column",
+        "Nothing was written. Compare the tables with the contract, and report it",
+    ),
     (("25006",), "it is read-only (a standby, or set so)", "Migrate into the primary server"),
-    (("42501",), "this role lacks a right", "Grant it CREATE on the schema and all rights on the tables, then run again"),
+    (
+        ("42501",),
+        "this role lacks a right",
+        "Grant it CREATE on the schema and all rights on the tables, then run again",
+    ),
     (("42P01", "42703"), "a table or column is missing", "Check the URL of TARGET; migrate into it first"),
     (("3F000",), "no schema is selected", "Create the schema that search_path names"),
     (("55P03",), "another session holds a lock on the tables", "End that session, then run again"),
@@ -159,7 +171,8 @@ class PostgresTarget(Target):
         """Connect.
 
         Raises:
-            MigrationError: The URL cannot be read, the server cannot be reached or refuses; without the password.
+            MigrationError: The URL cannot be read, the server cannot be reached or refuses; without the
+                password.
         """
         super().__init__(display_name(url))
         self._url = _with_timeout(url)

@@ -1,14 +1,22 @@
 """Counts, sums and references of the target, by SQL (contract section 7).
 
-Here: numbers that the database itself gives, exact, for the checks. Not here: what they are compared with, and reading
-back whole rows (`target_interface`).
+Here: numbers that the database itself gives, exact, for the checks. Not here: what they are compared with,
+and reading back whole rows (`target_interface`).
 """
 
 from typing import Any
 
 from accounts_migration.databases.batches import ALL, DATE_COLUMN, PARTITIONED, UNDATED
 from accounts_migration.databases.session import Session
-from accounts_migration.databases.target_schema import ENTITIES, TABLES, kind_of, key_of, parents_of, quoted, selected
+from accounts_migration.databases.target_schema import (
+    ENTITIES,
+    TABLES,
+    key_of,
+    kind_of,
+    parents_of,
+    quoted,
+    selected,
+)
 
 _GROUPS = {"account": ("product_id", "status"), "transaction": ("transaction_type",)}
 _AMOUNTS = {"account": ("balance",), "transaction": ("amount", "balance_after")}
@@ -38,7 +46,7 @@ def count_by_batch(session: Session, entity: str) -> dict[str, int]:
 
 
 def label_of(session: Session, month: object) -> str:
-    """Return the batch that a selected month means; a row without a date, which is not ours, counts as undated."""
+    """Return the batch that a selected month means; a row without a date, never ours, is undated."""
     return session.read_month(month) or UNDATED
 
 

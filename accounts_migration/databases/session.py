@@ -3,8 +3,9 @@
 Here: what both engines share of talking to a driver. Not here: any SQL (the engines' own modules and `merge`,
 `bookkeeping`, `readings`), and any rule of what is written.
 
-Driver messages quote the offending row, so they never leave this module: neither their text nor the exception itself,
-not even as the context of the one that is raised. An engine's session says what may be told.
+Driver messages quote the offending row, so they never leave this module: neither their text nor the
+exception itself, not even as the context of the one that is raised. An engine's session says what may be
+told.
 """
 
 from abc import ABC, abstractmethod
@@ -28,9 +29,10 @@ class ConstraintViolated(MigrationError):
         """Name the table and the constraint, never the row: it may hold personal data."""
         super().__init__(
             what,
-            why=f"a row breaks the constraint {constraint or 'of a key or reference'} of table {table or '(unnamed)'}",
-            remedy="Nothing of this batch was written. Load parents before their children; if it happens again, "
-            "compare the table's constraints with the contract and report it",
+            why=f"a row breaks the constraint {constraint or 'of a key or reference'}"
+            + (f" of table {table}" if table else ""),
+            remedy="Nothing of this batch was written. Load parents before their children; if it happens "
+            "again, compare the table's constraints with the contract and report it",
         )
         self.table = table
         self.constraint = constraint
@@ -90,6 +92,9 @@ class Session(ABC):
         def guarded() -> Iterator[pa.RecordBatch]:
             try:
                 yield from batches
+            except GeneratorExit:
+                # the driver has failed and reads no further: that is what is to be told
+                raise
             except BaseException as error:
                 # the driver would make an unreadable text of it
                 raised.append(error)
@@ -143,14 +148,14 @@ class Session(ABC):
 
     @abstractmethod
     def begin(self) -> None:
-        """Do what the start of a writing transaction needs beyond BEGIN, which the driver has already sent."""
+        """Do what a writing transaction needs beyond BEGIN, which the driver has already sent."""
 
     @abstractmethod
     def explanation(self, error: dbapi.Error) -> MigrationError:
         """Return what may be told of a driver's error: no values, no passwords, and a remedy."""
 
     def explaining(self, work: Callable[[], _Result]) -> _Result:
-        """Return the work's result; a driver's error becomes a MigrationError that does not carry it along."""
+        """Return the work's result; a driver's error becomes a MigrationError that does not carry it."""
         try:
             return work()
         except dbapi.Error as error:
@@ -159,7 +164,7 @@ class Session(ABC):
 
     @abstractmethod
     def month(self, column: str) -> str:
-        """Return the SQL by which a date-time column is grouped into months; `read_month` reads the result."""
+        """Return the SQL that groups a date-time column into months; `read_month` reads the result."""
 
     @abstractmethod
     def read_month(self, value: object) -> str | None:
@@ -171,7 +176,7 @@ class Session(ABC):
 
     @abstractmethod
     def sums(self, column: str, scale: int) -> str:
-        """Return the SQL of an exact sum of a decimal column, in units of 1/scale; `read_sum` reads the result."""
+        """Return the SQL of a decimal column's exact sum in units of 1/scale; `read_sum` reads the result."""
 
     @abstractmethod
     def read_sum(self, value: object) -> int:

@@ -9,8 +9,8 @@ import json
 import os
 import shutil
 import sqlite3
-import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -125,14 +125,17 @@ def take_snapshot(source: Path, backup_dir: Path, tables: Sequence[LegacyTable])
     with _new_folder(backup_dir, started) as folder:
         path = folder / SNAPSHOT_FILE
         _copy(source, path, tables)
-        sha256, integrity = _fingerprint_and_check(path)
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            digest = beside.submit(_fingerprint, path)
+            integrity = _check(path)
+            with open_read_only(path, immutable=True) as connection:
+                manifests = {table.name: _describe(connection, table) for table in tables}
+                unmigrated = find_unmigrated(connection, tables)
+            sha256 = digest.result()
         for earlier in find_snapshots(backup_dir):
             if earlier.sha256 == sha256 and earlier.source == str(source.resolve()):
                 shutil.rmtree(folder)
                 return earlier
-        with open_read_only(path, immutable=True) as connection:
-            manifests = {table.name: _describe(connection, table) for table in tables}
-            unmigrated = find_unmigrated(connection, tables)
         snapshot_id = f"{started:%Y%m%dT%H%M%SZ}-{sha256[:8]}"
         final = backup_dir / snapshot_id
         snapshot = Snapshot(
@@ -181,21 +184,19 @@ def _copy(source: Path, path: Path, tables: Sequence[LegacyTable]) -> None:
         os.fsync(file.fileno())
 
 
-def _fingerprint_and_check(path: Path) -> tuple[str, str]:
-    """Return the sha256 and the verdict of integrity_check; the two read the file side by side."""
-    digests: list[str] = []
+def _fingerprint(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def digest() -> None:
-        with path.open("rb") as file:
-            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
 
-    thread = threading.Thread(target=digest)
-    thread.start()
-    try:
-        with open_read_only(path, immutable=True) as connection:
-            lines = [row[0].decode("utf-8", "replace") for row in connection.execute("PRAGMA integrity_check(20)")]
-    finally:
-        thread.join()
+def _check(path: Path) -> str:
+    """Return the verdict of integrity_check.
+
+    Raises:
+        MigrationError: The structure of the file is damaged.
+    """
+    with open_read_only(path, immutable=True) as connection:
+        lines = [row[0].decode("utf-8", "replace") for row in connection.execute("PRAGMA integrity_check(20)")]
     damage = [line for line in lines if line != "ok" and not line.startswith(_ABOUT_VALUES)]
     if damage:
         raise MigrationError(
@@ -203,7 +204,7 @@ def _fingerprint_and_check(path: Path) -> tuple[str, str]:
             why=f"integrity_check found: {'; '.join(damage[:3])}",
             remedy="Restore it from a backup, or recover it with `sqlite3 FILE .recover` into a new file",
         )
-    return digests[0], "ok" if lines == ["ok"] else f"structure ok; {len(lines)} remarks on values"
+    return "ok" if lines == ["ok"] else f"structure ok; {len(lines)} remarks on values"
 
 
 def _describe(connection: sqlite3.Connection, table: LegacyTable) -> TableManifest:

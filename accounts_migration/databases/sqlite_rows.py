@@ -1,10 +1,11 @@
 """Rows between their canonical Arrow types and what a SQLite target stores (contract sections 4 and 6).
 
-Here: exact money, rates, dates and date-times, both ways, without a Python step per row. Not here: SQL that writes.
+Here: exact money, rates, dates and date-times, both ways, without a Python step per row. Not here: SQL that
+writes.
 
-SQLite has no decimal: cents are stored as the double nearest to cents/100, which reads back as the same decimal. What
-reads back as anything else (text, a third decimal, a date that is none) is not guessed at: the cell is null and named in
-the column `inexact`.
+SQLite has no decimal: cents are stored as the double nearest to cents/100, which reads back as the same
+decimal. What reads back as anything else (text, a third decimal, a date that is none) is not guessed at:
+the cell is null and named in the column `inexact`.
 """
 
 import json
@@ -57,8 +58,9 @@ def _moment_text(column: pa.Array) -> pa.Array:
 def select(table: str, condition: str) -> str:
     """Return the query whose rows `decode` reads; its first row fixes the column types and is to be dropped.
 
-    The driver takes a column's type from the first rows it sees. The last column is null for a row whose every value
-    is of the right storage class, and else a JSON object of the column's names to the odd values as SQL literals.
+    The driver takes a column's type from the first rows it sees. The last column is null for a row whose
+    every value is of the right storage class, and else a JSON object of the column's names to the odd
+    values as SQL literals.
     """
     columns = list(TABLES[table].columns)
     values = [_value(column) for column in columns]
@@ -91,7 +93,7 @@ def _is_sound(column: sa.Column[Any]) -> str:
 
 
 def decode(table: str, batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return the rows of `select` in canonical types, with the further column `inexact` (string, mostly null)."""
+    """Return the rows of `select` in canonical types, with the further column `inexact` (string)."""
     notes = _notes_of(batch.column(batch.num_columns - 1))
     columns = []
     for column, stored in zip(TABLES[table].columns, batch.columns[:-1], strict=True):
@@ -154,7 +156,7 @@ def _dates(values: pa.Array, kind: Kind, name: str, notes: Notes) -> pa.Array:
 
 
 def _may_be_canonical(values: pa.Array, kind: Kind) -> bool:
-    """Return False where some text has a length or a letter T that our own dates never have, though Arrow reads it."""
+    """Return False where a text has a length or a T that our own dates never have, though Arrow reads it."""
     lengths = pc.binary_length(values)
     if kind is Kind.DATE:
         return bool(pc.all(pc.equal(lengths, 10), min_count=0).as_py())

@@ -1,7 +1,8 @@
-"""Whether the tables that stand in a target can take our rows (contract section 6: compatible, else an error).
+"""Whether the tables that stand in a target can take our rows.
 
-Here: the comparison, alike for both engines. Not here: how an engine is asked for its tables (`sqlite_target`,
-`postgres_target`), and the wanted tables (`target_schema`).
+Here: the comparison of contract section 6 (compatible, else an error), alike for both engines. Not here:
+how an engine is asked for its tables (`sqlite_target`, `postgres_target`), and the wanted tables
+(`target_schema`).
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ TypeJudge = Callable[[Kind, str], str | None]
 
 @dataclass(frozen=True, slots=True)
 class FoundColumn:
-    """A column as it stands; `filled_by_database`: has a default or is an identity; `generated`: cannot be written."""
+    """A column as it stands; `filled_by_database`: by default or identity; `generated`: not to be written."""
 
     type: str
     not_null: bool
@@ -42,11 +43,9 @@ class FoundTable:
 def refuse_incompatible(
     target_name: str, wanted: Mapping[str, sa.Table], found: Mapping[str, FoundTable], judge: TypeJudge
 ) -> None:
-    """Raise MigrationError naming every difference of the tables that stand there; missing tables are no difference."""
+    """Raise MigrationError naming every difference of the tables that stand; a missing one is none."""
     differences = [
-        difference
-        for name, table in found.items()
-        for difference in _differences(wanted[name], table, judge)
+        difference for name, table in found.items() for difference in _differences(wanted[name], table, judge)
     ]
     if differences:
         raise MigrationError(

@@ -5,9 +5,10 @@ Here: which engine a URL means. What a target can do is in `target_interface`.
 
 from pathlib import Path
 
+from accounts_migration.databases.bookkeeping import RecordedBatch, Snapshot
 from accounts_migration.databases.postgres_target import PostgresTarget
 from accounts_migration.databases.sqlite_target import SqliteTarget
-from accounts_migration.databases.target_interface import BatchLoaded, BatchToLoad, RecordedBatch, Snapshot, Target
+from accounts_migration.databases.target_interface import BatchLoaded, BatchToLoad, Target
 from accounts_migration.errors import MigrationError
 
 __all__ = ["BatchLoaded", "BatchToLoad", "RecordedBatch", "Snapshot", "Target", "open_target"]
@@ -17,11 +18,12 @@ def open_target(url: str) -> Target:
     """Open a target database; nothing is created before `Target.prepare`.
 
     Args:
-        url: A path, `sqlite:///path` (four slashes for an absolute path), or `postgresql://USER@HOST:PORT/DATABASE`
-            (the password from PGPASSWORD or .pgpass).
+        url: A path, `sqlite:///path` (four slashes for an absolute path), or
+            `postgresql://USER@HOST:PORT/DATABASE` (the password from PGPASSWORD or .pgpass).
 
     Raises:
-        MigrationError: The path or URL is wrong, or the server cannot be reached or refuses; without the password.
+        MigrationError: The path or URL is wrong, or the server cannot be reached or refuses; without the
+            password.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
@@ -40,6 +42,8 @@ def open_target(url: str) -> Target:
 def _path(text: str) -> Path:
     if not text or text == ":memory:":
         raise MigrationError(
-            "Cannot open the target", why="it names no file", remedy="Give the path of a SQLite file to migrate into"
+            "Cannot open the target",
+            why="it names no file",
+            remedy="Give the path of a SQLite file to migrate into",
         )
     return Path(text).expanduser()

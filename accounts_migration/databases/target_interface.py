@@ -1,8 +1,8 @@
 """The one interface to a target database, whatever engine it is (contract sections 1, 6 and 7).
 
-Here: what a target can do, and everything of it that both engines do alike: loading a batch, reading back, counting.
-Not here: what an engine does in its own way (`sqlite_target`, `postgres_target`), the SQL of merging (`merge`) and of
-the records (`bookkeeping`), and any rule of what a correct row is.
+Here: what a target can do, and everything of it that both engines do alike: loading a batch, reading back,
+counting. Not here: what an engine does in its own way (`sqlite_target`, `postgres_target`), the SQL of
+merging (`merge`) and of the records (`bookkeeping`), and any rule of what a correct row is.
 """
 
 import dataclasses
@@ -32,7 +32,14 @@ from accounts_migration.databases.bookkeeping import (
 from accounts_migration.databases.locks import Release, held_once
 from accounts_migration.databases.merge import Changes, foreign_rows, merge
 from accounts_migration.databases.session import Session
-from accounts_migration.databases.target_schema import BOOKKEEPING, ENTITIES, TABLES, Kind, canonical_schema, kind_of
+from accounts_migration.databases.target_schema import (
+    BOOKKEEPING,
+    ENTITIES,
+    TABLES,
+    Kind,
+    canonical_schema,
+    kind_of,
+)
 from accounts_migration.errors import MigrationError
 
 ROWS_PER_WRITE = 65_536
@@ -43,9 +50,10 @@ MOST_KEYS_NAMED = 5
 class BatchToLoad:
     """A cleaned batch and all that is recorded of it.
 
-    `rows` are record batches in the canonical types of `target_schema.canonical_schema(entity)`; `defects` have the
-    columns of `migration_defect`. Both are streamed once and never held whole. The number of loaded rows is not given:
-    the database counts it, and `source_rows = loaded + rejected + excluded` must then hold.
+    `rows` are record batches in the canonical types of `target_schema.canonical_schema(entity)`; `defects`
+    have the columns of `migration_defect`. Both are streamed once and never held whole. The number of
+    loaded rows is not given: the database counts it, and `source_rows = loaded + rejected + excluded` must
+    then hold.
     """
 
     entity: str
@@ -66,9 +74,9 @@ class BatchToLoad:
 class BatchLoaded:
     """What a load did.
 
-    `loaded` is the number of the batch's rows that now stand in the table, counted there. `road` tells whether rows
-    were simply inserted or merged. `removed_elsewhere` counts rows taken from other batches, by (entity, batch): these
-    batches want loading again.
+    `loaded` is the number of the batch's rows that now stand in the table, counted there. `road` tells
+    whether rows were simply inserted or merged. `removed_elsewhere` counts rows taken from other batches,
+    by (entity, batch): these batches want loading again.
     """
 
     entity: str
@@ -89,8 +97,8 @@ class BatchLoaded:
 class Target(ABC):
     """A target database. Use it as a context manager, or call `close`.
 
-    Every method raises MigrationError for what its user can act on. A target object is for one thread; each scan has
-    a connection of its own, so a scan may stay open while other methods are used.
+    Every method raises MigrationError for what its user can act on. A target object is for one thread; each
+    scan has a connection of its own, so a scan may stay open while other methods are used.
     """
 
     engine: Literal["sqlite", "postgresql"]
@@ -127,7 +135,8 @@ class Target(ABC):
             self._session = self._connect()
         return self._session
 
-    # -- what an engine does in its own way ---------------------------------------------------------------------
+    # -- what an engine does in its own way
+    # ---------------------------------------------------------------------
 
     @abstractmethod
     def prepare(self) -> None:
@@ -136,7 +145,8 @@ class Target(ABC):
         Idempotent; of two processes at once, one waits for the other.
 
         Raises:
-            MigrationError: A table is not compatible (every difference is named), or is a view. Nothing was written.
+            MigrationError: A table is not compatible (every difference is named), or is a view. Nothing was
+                written.
         """
 
     @abstractmethod
@@ -145,13 +155,14 @@ class Target(ABC):
 
     @abstractmethod
     def constrain(self) -> list[str]:
-        """Add the keys, checks, references and indexes that are missing, verify all references, gather statistics.
+        """Add the missing keys, checks, references and indexes, verify all references, gather statistics.
 
         Returns:
             What was done, a sentence for each.
 
         Raises:
-            MigrationError: A row breaks a constraint; names table, constraint and up to 5 keys. Nothing was added.
+            MigrationError: A row breaks a constraint; names table, constraint and up to 5 keys. Nothing was
+                added.
         """
 
     @abstractmethod
@@ -188,7 +199,8 @@ class Target(ABC):
     def _before_scan(self, session: Session) -> None:  # noqa: B027  # SQLite needs nothing
         """Set what makes a scan read in storage order."""
 
-    # -- writing ------------------------------------------------------------------------------------------------
+    # -- writing
+    # ------------------------------------------------------------------------------------------------
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -229,14 +241,17 @@ class Target(ABC):
         return False
 
     def load_batch(self, batch: BatchToLoad) -> BatchLoaded:
-        """Bring a batch into the target, rows and records in one transaction; afterwards it holds exactly these rows.
+        """Bring a batch into the target, rows and records in one transaction.
 
-        A batch that was never loaded, beside batches of the same snapshot and policies, is inserted. Any other is
-        merged by key: only rows that differ are written. Rows of other batches with the same keys are taken over;
-        rows that go take the rows that refer to them along. Takes the lock where it is not held.
+        Afterwards the target holds exactly these rows of the batch.
+        A batch that was never loaded, beside batches of the same snapshot and policies, is inserted. Any
+        other is merged by key: only rows that differ are written. Rows of other batches with the same keys
+        are taken over; rows that go take the rows that refer to them along. Takes the lock where it is not
+        held.
 
         Raises:
-            MigrationError: Rows that this migration did not write stand in the way, a row breaks a constraint, not
+            MigrationError: Rows that this migration did not write stand in the way, a row breaks a
+                constraint, not
                 every source row is accounted for, or the database fails. Nothing was written.
         """
         refuse_unknown_label(batch.entity, batch.batch)
@@ -317,7 +332,8 @@ class Target(ABC):
             if self._locks_held > 1:
                 self._without_foreign_rows.add(entity)
 
-    # -- reading ------------------------------------------------------------------------------------------------
+    # -- reading
+    # ------------------------------------------------------------------------------------------------
 
     def scan(self, entity: str, batch: str | None = None) -> Iterator[pa.RecordBatch]:
         """Yield the table's rows as they are stored, in storage order, on a connection of its own.
@@ -327,9 +343,10 @@ class Target(ABC):
             batch: Only the rows of this batch; None reads all.
 
         Yields:
-            Record batches of the canonical schema and the further column `inexact` (string): null, or a JSON object
-            of column names to what stands there, for cells that are no value this migration writes (a third decimal,
-            text or NULL for an amount, NaN, a date that is none). Such a cell itself is null.
+            Record batches of the canonical schema and the further column `inexact` (string): null, or a
+            JSON object of column names to what stands there, for cells that are no value this migration
+            writes (a third decimal, text or NULL for an amount, NaN, a date that is none). Such a cell
+            itself is null.
         """
         condition = "1 = 1"
         if batch is not None:
@@ -338,7 +355,7 @@ class Target(ABC):
         return self._read(entity, condition)
 
     def defects(self, entity: str | None = None) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of `migration_defect`, all or one entity's, with the further column `inexact` (null)."""
+        """Yield the rows of `migration_defect`, all or one entity's; the last column, `inexact`, is null."""
         if entity is not None and entity not in TABLES:
             raise MigrationError(f"There is no entity {entity!r}", why="its name is unknown", remedy="Check the name")
         return self._read("migration_defect", "1 = 1" if entity is None else f"entity = '{entity}'")
@@ -355,6 +372,10 @@ class Target(ABC):
         parts = self._decode(table, self.session.stream(self._select(table, "1 = 1")))
         return [row for part in parts for row in part.drop_columns("inexact").to_pylist()]
 
+    def count(self, entity: str) -> int:
+        """Return the number of rows that stand in the table."""
+        return readings.count_rows(self.session, entity)
+
     def counts_by_batch(self, entity: str) -> dict[str, int]:
         """Return the number of rows that stand in the table, by batch; batches without rows are left out."""
         return readings.count_by_batch(self.session, entity)
@@ -367,7 +388,8 @@ class Target(ABC):
     def defect_counts(self) -> dict[tuple[str, str, str], int]:
         """Return the number of defect records by (entity, batch, action)."""
         rows = self.session.execute(
-            "SELECT entity, batch, action, count(*) FROM migration_defect GROUP BY entity, batch, action ORDER BY 1, 2, 3"
+            "SELECT entity, batch, action, count(*) FROM migration_defect"
+            " GROUP BY entity, batch, action ORDER BY 1, 2, 3"
         )
         return {(entity, batch, action): count for entity, batch, action, count in rows}
 
@@ -388,7 +410,7 @@ class Target(ABC):
         return readings.control_totals(self.session, entity, by_batch=by_batch)
 
     def referential_integrity(self) -> dict[str, int]:
-        """Return the number of rows without their parent: `account->customer`, `account->product`, `transaction->account`."""
+        """Return the number of rows without their parent, by `account->customer` and so on."""
         return readings.orphans(self.session)
 
 

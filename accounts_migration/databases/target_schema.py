@@ -1,12 +1,13 @@
 """The tables of the target database, once, for both engines (contract sections 5 and 6).
 
-Here: columns, keys, checks, references and indexes as SQLAlchemy tables, and the canonical Arrow types of their rows.
-Not here: when a constraint is created (`accounts_migration.databases.sqlite_target`, `postgres_target`), and how a
-value is stored (`sqlite_rows`, `postgres_rows`).
+Here: columns, keys, checks, references and indexes as SQLAlchemy tables, and the canonical Arrow types of
+their rows. Not here: when a constraint is created (`accounts_migration.databases.sqlite_target`,
+`postgres_target`), and how a value is stored (`sqlite_rows`, `postgres_rows`).
 
-A check says a rule of section 5 as the database can hold it: it is the last guard against a wrong row, not the place
-where rows are judged. Checks are written so that they are fast in SQLite (ORs, not IN) and so that they refuse what
-the engine itself would let pass: `amount < 10000000000000` refuses text in SQLite and NaN in PostgreSQL.
+A check says a rule of section 5 as the database can hold it: it is the last guard against a wrong row, not
+the place where rows are judged. Checks are written so that they are fast in SQLite (ORs, not IN) and so
+that they refuse what the engine itself would let pass: `amount < 10000000000000` refuses text in SQLite and
+NaN in PostgreSQL.
 """
 
 from collections.abc import Sequence
@@ -49,7 +50,7 @@ class Kind(Enum):
 
     @property
     def scale(self) -> int:
-        """How many units of the canonical integer make one of the stored decimal; 1 for what is not decimal."""
+        """How many canonical units make one of the stored decimal; 1 for what is not decimal."""
         return {Kind.MONEY: CENTS, Kind.RATE: MILLIONTHS}.get(self, 1)
 
 
@@ -220,7 +221,10 @@ def _entity_tables(metadata: sa.MetaData) -> list[sa.Table]:
         sa.Index("transaction_account_id_transaction_date", "account_id", "transaction_date"),
         # a few pages that find a month where batches were loaded one after the other
         sa.Index(
-            "transaction_transaction_date", "transaction_date", postgresql_using="brin", info={"engine": "postgresql"}
+            "transaction_transaction_date",
+            "transaction_date",
+            postgresql_using="brin",
+            info={"engine": "postgresql"},
         ),
     )
     return [product, customer, account, transaction]

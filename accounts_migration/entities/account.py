@@ -46,7 +46,9 @@ def parse(chunk: LegacyChunk, circumstances: Circumstances) -> ParsedChunk:
         fields=[
             ParsedField("account_id", "account_number", key.replaced(columns.padded_id("ACCT-", key.values, 8))),
             ParsedField(
-                "customer_id", "customer_number", customer.replaced(columns.padded_id("CUST-", customer.values, 4))
+                "customer_id",
+                "customer_number",
+                customer.replaced(columns.padded_id("CUST-", customer.values, 4)),
             ),
             ParsedField("product_id", "product_code", product.replaced(columns.padded_id("PROD-", product.values, 3))),
             ParsedField(

@@ -104,7 +104,9 @@ def _failures(
     else:
         return {}
     order = {name: place for place, name in enumerate(entity.schema.columns)}
-    cases = cases.assign(place=cases["column"].map(order)).sort_values(["index", "place", "check_number"], kind="stable")
+    cases = cases.assign(place=cases["column"].map(order)).sort_values(
+        ["index", "place", "check_number"], kind="stable"
+    )
     failures: dict[int, list[tuple[str, str]]] = {}
     unnamed: set[int] = set()
     for index, column, check in zip(cases["index"], cases["column"], cases["check"], strict=True):

@@ -64,7 +64,7 @@ class ParsedColumn(NamedTuple):
 
     def replaced(self, values: pa.Array) -> "ParsedColumn":
         """Return the column with other values (an id for its key), the reasons as they are."""
-        return self.replaced(values)
+        return self._replace(values=values)
 
 
 class _Quick(NamedTuple):
@@ -85,9 +85,7 @@ def entity_key(column: LegacyColumn, encoding: str = UTF_8) -> ParsedColumn:
 
 def transaction_key(column: LegacyColumn, encoding: str = UTF_8) -> ParsedColumn:
     """Read keys of transactions as their canonical text, string."""
-    return _parse(
-        column, pa.string(), lambda value: reference.transaction_key(value, encoding), _quick_transaction_key
-    )
+    return _parse(column, pa.string(), lambda value: reference.transaction_key(value, encoding), _quick_transaction_key)
 
 
 def money(column: LegacyColumn, encoding: str = UTF_8) -> ParsedColumn:
@@ -113,9 +111,7 @@ def code(column: LegacyColumn, codes: Mapping[str, str], encoding: str = UTF_8) 
 
 def date_time(column: LegacyColumn, formats: Sequence[str] = (), encoding: str = UTF_8) -> ParsedColumn:
     """Read date-times as timestamp('us') without zone."""
-    return _parse(
-        column, _MICROSECOND, lambda value: reference.date_time(value, formats, encoding), _quick_date_time
-    )
+    return _parse(column, _MICROSECOND, lambda value: reference.date_time(value, formats, encoding), _quick_date_time)
 
 
 def calendar_date(
@@ -142,9 +138,7 @@ def name(column: LegacyColumn, encoding: str = UTF_8) -> ParsedColumn:
 
 def description(column: LegacyColumn, encoding: str = UTF_8) -> ParsedColumn:
     """Read descriptions, string, '' for NULL."""
-    return _parse(
-        column, pa.string(), lambda value: reference.description(value, encoding), _quick_description
-    )
+    return _parse(column, pa.string(), lambda value: reference.description(value, encoding), _quick_description)
 
 
 def email(column: LegacyColumn, encoding: str = UTF_8) -> ParsedColumn:

@@ -61,7 +61,8 @@ def parse(chunk: LegacyChunk, circumstances: Circumstances) -> ParsedChunk:
                 "created_at",
                 "created_date",
                 _defaulted(
-                    columns.date_time(chunk.column("created_date"), policies.date_formats, encoding), circumstances
+                    columns.date_time(chunk.column("created_date"), policies.date_formats, encoding),
+                    circumstances,
                 ),
             ),
         ],

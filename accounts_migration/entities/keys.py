@@ -157,8 +157,10 @@ def judge_duplicates(rows: Iterable[tuple[int, str, str]]) -> pa.Table:
         if len(members) > 1:
             identical = len({digest for _, digest in members}) == 1
             twins = sorted(row for row, _ in members)
-            verdicts += [(row, "EXACT_DUPLICATE") for row in twins[1:]] if identical else [
-                (row, "DUPLICATE_KEY") for row in twins
-            ]
+            verdicts += (
+                [(row, "EXACT_DUPLICATE") for row in twins[1:]]
+                if identical
+                else [(row, "DUPLICATE_KEY") for row in twins]
+            )
     verdicts.sort()
     return pa.table([[row for row, _ in verdicts], [reason for _, reason in verdicts]], schema=DUPLICATE_SCHEMA)

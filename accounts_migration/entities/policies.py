@@ -14,9 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 PRODUCT_TYPES: Mapping[str, str] = MappingProxyType({"CHK": "CHECKING", "CUR": "CURRENT"})
 ACCOUNT_STATUSES: Mapping[str, str] = MappingProxyType({"A": "ACTIVE", "C": "CLOSED"})
-TRANSACTION_TYPES: Mapping[str, str] = MappingProxyType(
-    {"CR": "CREDIT", "DR": "DEBIT", "FE": "FEE", "IN": "INTEREST"}
-)
+TRANSACTION_TYPES: Mapping[str, str] = MappingProxyType({"CR": "CREDIT", "DR": "DEBIT", "FE": "FEE", "IN": "INTEREST"})
 
 
 def _known_encoding(name: str) -> str:

@@ -7,7 +7,15 @@ import pyarrow as pa
 from accounts_migration.entities import columns
 from accounts_migration.entities.entity import Circumstances, Entity, LegacyChunk, ParsedChunk, ParsedField
 from accounts_migration.entities.names import in_letter_case
-from accounts_migration.entities.schemas import DUPLICATE, at_least, faults, moment, required, text, whole_number
+from accounts_migration.entities.schemas import (
+    DUPLICATE,
+    at_least,
+    faults,
+    moment,
+    required,
+    text,
+    whole_number,
+)
 
 _ACTIVE_CODES = {code: "active" for code in ("1", "Y", "T", "TRUE")}
 _MONEY = ("MISSING_VALUE", "INVALID_NUMBER", "SUB_CENT", "OUT_OF_RANGE")
@@ -39,7 +47,9 @@ def parse(chunk: LegacyChunk, circumstances: Circumstances) -> ParsedChunk:
     policies = circumstances.policies
     encoding = policies.legacy_encoding
     key = columns.entity_key(chunk.column("product_code"), encoding)
-    name = in_letter_case(required(columns.name(chunk.column("product_description", as_written=True), encoding)), policies)
+    name = in_letter_case(
+        required(columns.name(chunk.column("product_description", as_written=True), encoding)), policies
+    )
     active = columns.code(chunk.column("active", as_written=True), _ACTIVE_CODES, encoding)
     return ParsedChunk(
         fields=[
@@ -54,7 +64,9 @@ def parse(chunk: LegacyChunk, circumstances: Circumstances) -> ParsedChunk:
             ParsedField("transaction_fee", "debit_fee", columns.money(chunk.column("debit_fee"), encoding)),
             ParsedField("monthly_fee", "maint_fee", columns.money(chunk.column("maint_fee"), encoding)),
             ParsedField(
-                "min_balance_for_interest", "min_bal_int", columns.money(chunk.column("min_bal_int"), encoding)
+                "min_balance_for_interest",
+                "min_bal_int",
+                columns.money(chunk.column("min_bal_int"), encoding),
             ),
         ],
         constants={"created_at": pa.scalar(circumstances.snapshot_time, pa.timestamp("us"))},

@@ -32,10 +32,7 @@ def faults(*reasons: str) -> pandera.Column:
     """Return the schema column of a parser's verdicts: one named check for each reason, in the contract's order."""
     return pandera.Column(
         _FAULT_TYPE,
-        [
-            pandera.Check(lambda verdict, code=REASONS.index(reason): verdict != code, name=reason)
-            for reason in reasons
-        ],
+        [pandera.Check(lambda verdict, code=REASONS.index(reason): verdict != code, name=reason) for reason in reasons],
         required=False,
     )
 
@@ -69,5 +66,7 @@ def required(column: ParsedColumn) -> ParsedColumn:
     """Return the column with MISSING_VALUE where it is blank."""
     missing = np.asarray(pc.is_null(column.values)) & (column.faults == 0)
     return ParsedColumn(
-        column.values, np.where(missing, np.int8(REASONS.index("MISSING_VALUE")), column.faults), column.repairs
+        column.values,
+        np.where(missing, np.int8(REASONS.index("MISSING_VALUE")), column.faults),
+        column.repairs,
     )

@@ -11,7 +11,10 @@ import pyarrow as pa
 Totals = dict[str, dict[str, int]]
 """Group -> measure -> cents (and `rows`); for accounts the group is `PROD-001/ACTIVE`, for transactions `CREDIT`."""
 
-GROUPS: dict[str, tuple[str, ...]] = {"account": ("product_id", "status"), "transaction": ("transaction_type",)}
+GROUPS: dict[str, tuple[str, ...]] = {
+    "account": ("product_id", "status"),
+    "transaction": ("transaction_type",),
+}
 MEASURES: dict[str, tuple[str, ...]] = {"account": ("balance",), "transaction": ("amount", "balance_after")}
 
 _SPLIT = 10**6
@@ -48,5 +51,3 @@ def added(parts: Iterable[Totals]) -> Totals:
             for name, value in measures.items():
                 into[name] = into.get(name, 0) + value
     return {group: result[group] for group in sorted(result)}
-
-

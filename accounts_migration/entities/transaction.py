@@ -50,15 +50,19 @@ def parse(chunk: LegacyChunk, circumstances: Circumstances) -> ParsedChunk:
     date = columns.date_time(chunk.column("trans_date"), policies.date_formats, encoding)
     return ParsedChunk(
         fields=[
+            ParsedField("transaction_id", "trans_id", key.replaced(columns.prefixed_id("TXN-", key.values))),
             ParsedField(
-                "transaction_id", "trans_id", key.replaced(columns.prefixed_id("TXN-", key.values))
+                "account_id",
+                "account_number",
+                account.replaced(columns.padded_id("ACCT-", account.values, 8)),
             ),
-            ParsedField("account_id", "account_number", account.replaced(columns.padded_id("ACCT-", account.values, 8))),
             ParsedField("transaction_type", "trans_type", kind),
             ParsedField("amount", "trans_amount", signed.replaced(pc.abs(signed.values))),
             ParsedField("balance_after", "balance_after", columns.money(chunk.column("balance_after"), encoding)),
             ParsedField(
-                "reference", "description", columns.description(chunk.column("description", as_written=True), encoding)
+                "reference",
+                "description",
+                columns.description(chunk.column("description", as_written=True), encoding),
             ),
             ParsedField("transaction_date", "trans_date", date),
         ],

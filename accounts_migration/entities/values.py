@@ -233,9 +233,7 @@ def code(value: LegacyValue, codes: Mapping[str, str], encoding: str = UTF_8) ->
     return Parsed(None, "MISSING_VALUE" if value is None else "UNKNOWN_CODE")
 
 
-def date_time(
-    value: LegacyValue, formats: Sequence[str] = (), encoding: str = UTF_8
-) -> Parsed[datetime.datetime]:
+def date_time(value: LegacyValue, formats: Sequence[str] = (), encoding: str = UTF_8) -> Parsed[datetime.datetime]:
     """Read a date-time without zone, years 1900 to 2100: ISO 8601, then each strptime format in order.
 
     The first reading that gives an acceptable date-time counts. A format whose reading has a zone gives none.
@@ -268,9 +266,7 @@ def calendar_date(
     return Parsed(None, "INVALID_DATE")
 
 
-def closing_date(
-    value: LegacyValue, formats: Sequence[str] = (), encoding: str = UTF_8
-) -> Parsed[datetime.date]:
+def closing_date(value: LegacyValue, formats: Sequence[str] = (), encoding: str = UTF_8) -> Parsed[datetime.date]:
     """Read a closing date: `calendar_date` with sentinels."""
     return calendar_date(value, formats, encoding, sentinels=True)
 

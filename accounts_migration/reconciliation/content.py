@@ -22,6 +22,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from accounts_migration.entities.defects import masked
+from accounts_migration.entities.totals import Totals, added, control_totals
+from accounts_migration.streams import by_batch
 
 MISSING, UNEXPECTED, DIFFERENT = "MISSING_IN_TARGET", "UNEXPECTED_IN_TARGET", "DIFFERENT"
 PERSONAL_COLUMNS = frozenset({"first_name", "last_name", "email", "phone", "reference"})
@@ -47,12 +49,21 @@ class Difference:
 
 @dataclass
 class ContentComparison:
-    """What the comparison found; `counts` are rows (DIFFERENT: cells) by kind and batch."""
+    """What the comparison found.
+
+    Args:
+        compared: Rows of the target that have their cleaned row.
+        compared_by_batch: The same by batch.
+        counts: Differences by kind and batch; rows, or cells where DIFFERENT.
+        examples: A few of the differences.
+        found_totals: Batch -> control totals of the rows that the target gave back, in cents.
+    """
 
     compared: int = 0
     compared_by_batch: Counter[str] = field(default_factory=Counter)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     examples: list[Difference] = field(default_factory=list)
+    found_totals: dict[str, Totals] = field(default_factory=dict)
 
     @property
     def is_equal(self) -> bool:
@@ -62,6 +73,10 @@ class ContentComparison:
     def count(self, kind: str) -> int:
         """Return the number of differences of a kind."""
         return sum(number for (found, _), number in self.counts.items() if found == kind)
+
+    def rows_in_target(self, batch: str) -> int:
+        """Return how many rows of the batch the target gave back."""
+        return self.compared_by_batch[batch] + self.counts[UNEXPECTED, batch]
 
     def differences_of(self, batch: str) -> int:
         """Return the number of differences in a batch."""
@@ -77,6 +92,7 @@ class ContentComparison:
 
 
 def compare_content(
+    entity: str,
     expected: Iterable[pa.RecordBatch],
     found: Iterable[pa.RecordBatch],
     key: str,
@@ -85,6 +101,7 @@ def compare_content(
     """Compare the cleaned rows with the rows of the target.
 
     Args:
+        entity: The entity, by which the rows' control totals are grouped.
         expected: Cleaned rows, with a column `batch`.
         found: Rows of the target with the same columns but `batch`; a column `inexact` may say (as text) that a stored value
             is no exact amount.
@@ -97,12 +114,12 @@ def compare_content(
         left: pa.Table | None = None
         right: pa.Table | None = None
         for window, other in zip_longest(_windows(expected), _windows(found)):
-            left, right = _compare_window(comparison, _with(left, window), _with(right, other), key)
+            left, right = _compare_window(entity, comparison, _with(left, window), _with(right, other), key)
             if max(_rows(left), _rows(right)) > ROWS_CARRIED:
                 spill.add(left, right, key)
                 left = right = None
         for rest, other in spill.buckets(left, right, key):
-            missing, unexpected = _compare_window(comparison, rest, other, key)
+            missing, unexpected = _compare_window(entity, comparison, rest, other, key)
             if _rows(missing):
                 comparison.add(MISSING, missing["batch"], missing[key])
             if _rows(unexpected):
@@ -136,28 +153,34 @@ def _windows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 
 def _compare_window(
-    comparison: ContentComparison, expected: pa.Table | None, found: pa.Table | None, key: str
+    entity: str,
+    comparison: ContentComparison,
+    expected: pa.Table | None,
+    found: pa.Table | None,
+    key: str,
 ) -> tuple[pa.Table | None, pa.Table | None]:
     """Compare the rows that have a partner and return the rows that have none."""
     if expected is None or found is None:
         return expected, found
     wanted, present = expected[key].combine_chunks(), found[key].combine_chunks()
     if wanted.equals(present):
-        _compare_rows(comparison, expected, found, key)
+        _compare_rows(entity, comparison, expected, found, key)
         return None, None
     places = pc.index_in(wanted, value_set=present)
     partner = np.asarray(pc.is_valid(places))
     taken = np.zeros(found.num_rows, np.bool_)
     chosen = np.asarray(places.drop_null())
     taken[chosen] = True
-    _compare_rows(comparison, expected.filter(pa.array(partner)), found.take(pa.array(chosen)), key)
+    _compare_rows(entity, comparison, expected.filter(pa.array(partner)), found.take(pa.array(chosen)), key)
     return expected.filter(pa.array(~partner)), found.filter(pa.array(~taken))
 
 
-def _compare_rows(comparison: ContentComparison, expected: pa.Table, found: pa.Table, key: str) -> None:
+def _compare_rows(entity: str, comparison: ContentComparison, expected: pa.Table, found: pa.Table, key: str) -> None:
     comparison.compared += expected.num_rows
-    for row in expected["batch"].value_counts().to_pylist():
-        comparison.compared_by_batch[row["values"]] += row["counts"]
+    for batch, rows in by_batch(found.append_column("batch", expected["batch"])):
+        comparison.compared_by_batch[batch] += rows.num_rows
+        so_far = comparison.found_totals.get(batch, {})
+        comparison.found_totals[batch] = added([so_far, control_totals(entity, rows)])
     for column in expected.column_names:
         if column not in ("batch", key) and not expected[column].equals(found[column]):
             _record(comparison, expected, found, key, column, _unequal(expected[column], found[column]))
@@ -183,9 +206,7 @@ def _record(
         comparison.counts[DIFFERENT, batch] += 1
         if len(comparison.examples) < EXAMPLES:
             values = [_shown(table[column][place].as_py(), column) for table in (expected, found)]
-            comparison.examples.append(
-                Difference(DIFFERENT, batch, str(expected[key][place].as_py()), column, *values)
-            )
+            comparison.examples.append(Difference(DIFFERENT, batch, str(expected[key][place].as_py()), column, *values))
 
 
 def _record_inexact(comparison: ContentComparison, expected: pa.Table, found: pa.Table, key: str) -> None:
@@ -195,7 +216,12 @@ def _record_inexact(comparison: ContentComparison, expected: pa.Table, found: pa
         if len(comparison.examples) < EXAMPLES:
             comparison.examples.append(
                 Difference(
-                    DIFFERENT, batch, str(expected[key][place].as_py()), INEXACT, None, found[INEXACT][place].as_py()
+                    DIFFERENT,
+                    batch,
+                    str(expected[key][place].as_py()),
+                    INEXACT,
+                    None,
+                    found[INEXACT][place].as_py(),
                 )
             )
 
@@ -254,4 +280,6 @@ class _Spill:
 def _bucket_of(keys: pa.ChunkedArray) -> npt.NDArray[np.int64]:
     """Return the bucket of each key; every row that comes here has lost its place, so speed matters less than spread."""
     texts = keys.to_pylist()
-    return np.fromiter((hashlib.blake2b(str(key).encode(), digest_size=1).digest()[0] % BUCKETS for key in texts), np.int64)
+    return np.fromiter(
+        (hashlib.blake2b(str(key).encode(), digest_size=1).digest()[0] % BUCKETS for key in texts), np.int64
+    )

@@ -44,7 +44,10 @@ def _transaction_group(codes: tuple[LegacyValue, ...], policies: Policies) -> st
 _MONEY = {
     "account": _Money({"current_balance": "balance"}, (), ("product_code", "account_status"), _account_group),
     "transaction": _Money(
-        {"trans_amount": "amount", "balance_after": "balance_after"}, ("trans_amount",), ("trans_type",), _transaction_group
+        {"trans_amount": "amount", "balance_after": "balance_after"},
+        ("trans_amount",),
+        ("trans_type",),
+        _transaction_group,
     ),
 }
 
@@ -65,7 +68,11 @@ def promised(entity: Entity, snapshot: Snapshot, policies: Policies, batches: Se
         money.unsigned,
         batches,
     ):
-        _add(found, money.group(total.codes, policies), {money.measures[name]: cents for name, cents in total.sums.items()})
+        _add(
+            found,
+            money.group(total.codes, policies),
+            {money.measures[name]: cents for name, cents in total.sums.items()},
+        )
     return found
 
 

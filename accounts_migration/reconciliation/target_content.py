@@ -26,7 +26,8 @@ def compare_entity(entity: Entity, staged: Staged, target: Target, *, everything
     """
     expected = read_ahead(joined(staged.scan("rows")))
     key = entity.target_columns[0]
-    return compare_content(expected, read_ahead(_found(entity, staged, target, everything)), key, _batches(entity))
+    found = read_ahead(_found(entity, staged, target, everything))
+    return compare_content(entity.name, expected, found, key, _batches(entity))
 
 
 def _found(entity: Entity, staged: Staged, target: Target, everything: bool) -> Iterator[pa.RecordBatch]:

@@ -14,8 +14,10 @@ def refusal(url: str) -> str:
     with pytest.raises(MigrationError) as caught:
         open_target(url)
     assert caught.value.remedy
-    assert caught.value.__context__ is None or caught.value.__suppress_context__ or "secret" not in str(
-        caught.value.__context__
+    assert (
+        caught.value.__context__ is None
+        or caught.value.__suppress_context__
+        or "secret" not in str(caught.value.__context__)
     )
     return str(caught.value)
 

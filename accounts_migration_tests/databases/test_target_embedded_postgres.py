@@ -53,7 +53,10 @@ def test_it_ends_with_a_killed_process(folder: Path) -> None:
     )
     assert keeper.stdout is not None
     url = keeper.stdout.readline().strip()
-    with pytest.raises(MigrationError, match="Cannot start the embedded PostgreSQL"), embedded_postgres(folder):
+    with (
+        pytest.raises(MigrationError, match="Cannot start the embedded PostgreSQL"),
+        embedded_postgres(folder),
+    ):
         pass
     psycopg.connect(url).close()
     keeper.send_signal(signal.SIGKILL)
@@ -72,7 +75,10 @@ def test_it_ends_with_a_killed_process(folder: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(MigrationError, match="Cannot lay out"), embedded_postgres(tmp_path / "file" / "server"):
+    with (
+        pytest.raises(MigrationError, match="Cannot lay out"),
+        embedded_postgres(tmp_path / "file" / "server"),
+    ):
         pass
 
 

@@ -41,7 +41,8 @@ def rows():
 
 with open_target(sys.argv[1]) as target:
     snapshot = Snapshot("snapshot-1", "/legacy.db", "ab" * 32, datetime(2025, 1, 2, 3, 4, 5))
-    target.load_batch(BatchToLoad("transaction", "2024-03", snapshot, "{}", "policies-1", "d", 5_000_000, 0, 0, "{}",
+    target.load_batch(BatchToLoad("transaction", "2024-03", snapshot, "{}", "policies-1", "d", 5_000_000, 0,
+    0, "{}",
                                   rows(), []))
 """
 
@@ -60,7 +61,9 @@ def killed(process: "subprocess.Popen[str]") -> None:
     process.communicate()
 
 
-def test_a_second_migration_is_refused_at_once_and_a_killed_one_leaves_no_lock(target: Target, target_url: str, bank: Any) -> None:
+def test_a_second_migration_is_refused_at_once_and_a_killed_one_leaves_no_lock(
+    target: Target, target_url: str, bank: Any
+) -> None:
     holder = started(HOLDER, target_url)
     try:
         before = time.monotonic()
@@ -106,7 +109,9 @@ def test_a_lock_file_stays_but_holds_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "target.db.lock").exists()
 
 
-def test_a_load_that_is_killed_leaves_the_target_as_it_was(target: Target, target_url: str, bank: Any) -> None:
+def test_a_load_that_is_killed_leaves_the_target_as_it_was(
+    target: Target, target_url: str, bank: Any
+) -> None:
     bank.load_parents(target)
     bank.load(target, "transaction", bank.transaction(1), "2024-02", source_rows=1)
     before = target.recorded_batches()

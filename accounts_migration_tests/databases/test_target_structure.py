@@ -13,15 +13,17 @@ from accounts_migration.errors import MigrationError
 
 RunSql = Callable[..., list[tuple[Any, ...]]]
 
-COMPATIBLE = """CREATE TABLE product (product_id {text} PRIMARY KEY, product_name {text}, product_type {text} NOT NULL,
+COMPATIBLE = """CREATE TABLE product (product_id {text} PRIMARY KEY, product_name {text}, product_type
+{text} NOT NULL,
     interest_rate NUMERIC(9,6), transaction_fee NUMERIC(15,2), monthly_fee NUMERIC(18,2),
-    min_balance_for_interest NUMERIC(15,2), created_at TIMESTAMP, remark {text}, origin {text} NOT NULL DEFAULT 'x')"""
+    min_balance_for_interest NUMERIC(15,2), created_at TIMESTAMP, remark {text}, origin {text} NOT NULL
+    DEFAULT 'x')"""
 
 
 def tables(run_sql: RunSql, url: str) -> set[str]:
     query = "SELECT name FROM sqlite_master WHERE type = 'table'"
     if "://" in url:
-        query = "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
+        query = "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema()"
     return {row[0] for row in run_sql(url, query)}
 
 
@@ -78,7 +80,7 @@ def test_every_difference_is_named_and_nothing_is_written(target_url: str, run_s
 
 def run_sql_on_new(url: str, *statements: str) -> None:
     if "://" not in url:
-        open(url, "w").close()  # noqa: PTH123, SIM115  # an empty file is an empty database
+        open(url, "w").close()  # noqa: PTH123  # an empty file is an empty database
     with open_target(url) as target:
         for statement in statements:
             target.session.execute(statement)
@@ -87,14 +89,17 @@ def run_sql_on_new(url: str, *statements: str) -> None:
 def test_a_nullable_column_must_stay_nullable(target_url: str) -> None:
     run_sql_on_new(
         target_url,
-        "CREATE TABLE customer (customer_id TEXT PRIMARY KEY, first_name TEXT, last_name TEXT, email TEXT NOT NULL,"
-        " phone TEXT, created_at TIMESTAMP)",
+        "CREATE TABLE customer (customer_id TEXT PRIMARY KEY, first_name TEXT, last_name TEXT,"
+        " email TEXT NOT NULL, phone TEXT, created_at TIMESTAMP)",
     )
     assert refusal(target_url) == "customer.email is NOT NULL, it must allow NULL"
 
 
 def test_money_must_have_two_decimals(postgres_url: str) -> None:
-    run_sql_on_new(postgres_url, COMPATIBLE.format(text="TEXT").replace("transaction_fee NUMERIC(15,2)", "transaction_fee REAL"))
+    run_sql_on_new(
+        postgres_url,
+        COMPATIBLE.format(text="TEXT").replace("transaction_fee NUMERIC(15,2)", "transaction_fee REAL"),
+    )
     assert refusal(postgres_url) == "product.transaction_fee is real, it must be numeric(15,2)"
 
 
@@ -107,3 +112,36 @@ def test_a_compatible_table_is_used_as_it_stands(target_url: str, bank: Any, run
         target.constrain()
         assert bank.stored(target, "product") == bank.product(1).to_pylist()
     assert run_sql(target_url, "SELECT remark, origin FROM product") == [(None, "x")]
+
+
+def test_examining_writes_nothing_and_tells_whether_a_migration_was_here(
+    target_url: str, bank: Any, run_sql: RunSql
+) -> None:
+    with open_target(target_url) as target:
+        assert target.examine() is False
+    run_sql_on_new(target_url)
+    with open_target(target_url) as target:
+        assert target.examine() is False
+        assert tables(run_sql, target_url) == set()
+        target.prepare()
+        bank.load(target, "product", bank.product(1))
+        assert target.examine() is True
+
+
+def test_examining_refuses_what_a_load_would_refuse(target_url: str, run_sql: RunSql) -> None:
+    run_sql_on_new(
+        target_url,
+        COMPATIBLE.format(text="TEXT"),
+        "INSERT INTO product (product_id, product_type) VALUES ('PROD-001', 'CHECKING')",
+    )
+    with (
+        open_target(target_url) as target,
+        pytest.raises(MigrationError, match="1 rows stand there, 0 are recorded"),
+    ):
+        target.examine()
+    run_sql(target_url, "DROP TABLE product", "CREATE TABLE product (product_id TEXT)")
+    with (
+        open_target(target_url) as target,
+        pytest.raises(MigrationError, match=r"product\.created_at is missing"),
+    ):
+        target.examine()
