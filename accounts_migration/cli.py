@@ -1,7 +1,7 @@
 """The command line: words in, jobs launched, what they recorded out.
 
-Here: arguments and exit statuses (0 done and proved; 1 refused or failed; 2 wrong usage or configuration). Not here: what
-happens (`accounts_migration.migration`) and how it looks (`accounts_migration.console`).
+Here: arguments and exit statuses (0 done and proved; 1 refused or failed; 2 wrong usage or configuration). Not here:
+what happens (`accounts_migration.migration`) and how it looks (`accounts_migration.console`).
 """
 
 import csv
@@ -11,7 +11,6 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any

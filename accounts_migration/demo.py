@@ -1,7 +1,7 @@
 """The demo: a realistic legacy database with defects of every kind, migrated into SQLite or a real PostgreSQL.
 
-Here: the folder of a demo and its engine. Not here: what the source holds (`accounts_migration.demo_source`) and the migration
-itself (`accounts_migration.migration`).
+Here: the folder of a demo and its engine. Not here: what the source holds (`accounts_migration.demo_source`) and the
+migration itself (`accounts_migration.migration`).
 """
 
 from contextlib import ExitStack

@@ -26,7 +26,7 @@ class _OnlySpoken(logging.Filter):
 class _Short(logging.Formatter):
     """Takes from Dagster's long line the part that was said."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
 
     def format(self, record: logging.LogRecord) -> str:
         meta = getattr(record, "dagster_meta", None) or {}
@@ -36,14 +36,16 @@ class _Short(logging.Formatter):
         return super().format(spoken)
 
 
-@dg.logger(description="Short lines on the terminal and in LOG_DIR.")
-def migration_logger(_: dg.InitLoggerContext) -> logging.Logger:
+def _migration_logger(_: dg.InitLoggerContext) -> logging.Logger:
     """Return the logger that all jobs write to."""
     logger = logging.getLogger(NAME)
     logger.setLevel(logging.INFO)
     if not logger.handlers:
         _add(logger, logging.StreamHandler(sys.stderr), "%(asctime)s %(levelname)s %(message)s")
     return logger
+
+
+migration_logger = dg.LoggerDefinition(_migration_logger, description="Short lines on the terminal and in LOG_DIR.")
 
 
 def start_log(folder: Path, *, quiet: bool) -> Path:

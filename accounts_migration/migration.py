@@ -1,7 +1,7 @@
 """A whole migration, as one command runs it: snapshot, cleaning, judgement over all four entities, loading, proof.
 
-Here: the order of the Dagster jobs and when to stop. Not here: what the jobs do (`accounts_migration.assets`), and how the
-outcome is shown (`accounts_migration.console`).
+Here: the order of the Dagster jobs and when to stop. Not here: what the jobs do (`accounts_migration.assets`), and
+how the outcome is shown (`accounts_migration.console`).
 """
 
 import time
@@ -185,7 +185,10 @@ def _as_recorded(settings: Settings, database: Target, keep_policies: bool) -> S
 
 
 def _account(outcome: Outcome, settings: Settings, legacy: LegacyResource, database: Target) -> None:
-    """Fill in the accounting table: what the reconciliation recorded; else the databases, else staging, as far as it got."""
+    """Fill in the accounting table: what the reconciliation recorded.
+
+    Else the databases, else staging, as far as it got.
+    """
     if outcome.snapshot is None or outcome.entities:
         return
     staging = StagingIOManager(settings.staging_location, legacy)

@@ -4,15 +4,16 @@ Here: one run after the other in this process, ranges of batches, and what a run
 (`accounts_migration.cli`, `accounts_migration.console`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from dagster._utils.error import SerializableErrorInfo
 
 from accounts_migration.partitions import BATCHES
 
-_EXPLAINED = "MigrationError"
+_EXPLAINED = ("MigrationError", "UsageError", "ConstraintViolated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class RunOutcome:
     success: bool
     problems: list[str]
     checks: list[CheckVerdict]
-    metadata: dict[str, dict[str, object]]
+    metadata: Mapping[str, Mapping[str, object]]
 
 
 def run_job(
@@ -84,18 +85,19 @@ def _problems(result: dg.ExecuteInProcessResult) -> Iterator[str]:
                 yield _explained(error)
 
 
-def _explained(error: "dg._core.errors.SerializableErrorInfo") -> str:
+def _explained(error: SerializableErrorInfo) -> str:
     """Return the message of the refusal behind a step's error, or the error itself with its place."""
     cause = error
     while cause is not None:
-        if cause.cls_name == _EXPLAINED:
-            return cause.message.partition(": ")[2].strip()
+        if cause.cls_name in _EXPLAINED:
+            return str(cause.message).partition(": ")[2].strip()
         cause = cause.cause
     innermost = error
     while innermost.cause is not None:
         innermost = innermost.cause
     place = innermost.stack[-1].strip().splitlines()[0] if innermost.stack else "unknown place"
-    return f"Unexpected {innermost.cls_name}: {innermost.message.strip()[:500]} ({place})"
+    # its message may quote a value of a row, so only its kind and place are shown
+    return f"A fault of this program, {innermost.cls_name} at {place}. Nothing half-written stays; please report it"
 
 
 def ranges(instance: dg.DagsterInstance, batches: Sequence[str]) -> list[list[str]]:

@@ -1,6 +1,7 @@
 """Staging: the rows between two databases, as Parquet, one folder for each snapshot, asset and batch.
 
-Here: the files and their manifests. Not here: Dagster (`accounts_migration.io_managers` puts it to use) and what a row means.
+Here: the files and their manifests. Not here: Dagster (`accounts_migration.io_managers` puts it to use) and what a
+row means.
 
 A batch is replaced atomically: its new files get new names, the manifest that lists them is swapped last, and only then
 the old files go. Files are readable by their owner alone (contract section 8). Any fsspec location will do.
@@ -12,8 +13,8 @@ import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import IOBase
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -143,7 +144,7 @@ class StagingWriter:
             raise MigrationError(
                 f"Cannot write to staging below {self._folder}",
                 why=error.strerror or type(error).__name__,
-                remedy="Free disk space or set STAGING to another location, then run again; what was staged before stands",
+                remedy="Free disk space or set STAGING to another location, then run again",
             ) from error
         except BaseException:
             self._discard()
@@ -190,7 +191,7 @@ class StagingWriter:
         partial = folder / f"{MANIFEST}.{self._token}"
         with _create(partial) as file:
             file.write(json.dumps(manifest).encode())
-        partial.rename(folder / MANIFEST) if partial.protocol else os.replace(str(partial), str(folder / MANIFEST))
+        partial.rename(folder / MANIFEST)
         current = {MANIFEST, *(file for files in self._files[batch].values() for file in files)}
         for path in folder.iterdir():
             if path.name not in current:
@@ -204,11 +205,18 @@ class StagingWriter:
                 path.unlink(missing_ok=True)
 
 
-def _create(path: UPath) -> IOBase:
+def _create(path: UPath) -> BinaryIO:
     """Create a file for its owner alone; on a local disk by its mode, elsewhere by what the location grants."""
     if path.protocol in ("", "file"):
-        os.makedirs(path.parent, mode=0o700, exist_ok=True)  # noqa: PTH103  (UPath.mkdir ignores the mode of parents)
-        return os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb")
+        local = Path(str(path))
+        _make_private(local.parent)
+        return os.fdopen(os.open(local, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb")
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle: IOBase = path.open("wb")
-    return handle
+    return path.open("wb")
+
+
+def _make_private(folder: Path) -> None:
+    """Create a folder and its missing parents, each for its owner alone: mkdir gives its mode to the last one only."""
+    if not folder.exists():
+        _make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)

@@ -43,9 +43,7 @@ def cleaned(path: Path) -> dict[str, Cleaned]:
     """Judge all rows of a legacy database by the entities' rules, without Dagster and without a target."""
     verdicts: dict[str, Cleaned] = {}
     for entity in ENTITIES.values():
-        fates = {
-            parent: KeyFates.from_tables(verdicts[parent].keys.to_batches()) for parent in entity.parents
-        }
+        fates = {parent: KeyFates.from_tables(verdicts[parent].keys.to_batches()) for parent in entity.parents}
         circumstances = Circumstances(
             policies=Policies(),
             snapshot_time=TAKEN,
@@ -63,12 +61,8 @@ def chunk_of(path: Path, entity: Entity) -> LegacyChunk:
         connection.text_factory = bytes
         classes = legacy_source.dominant_classes(connection, table)
     schema = legacy_source.raw_schema(table, classes)
-    rows = pa.Table.from_batches(
-        legacy_source.read_rows(path, table, classes, "rowid"), schema
-    ).combine_chunks()
-    whole = pa.RecordBatch.from_arrays(
-        [pa.concat_arrays(column.chunks) for column in rows.columns], schema=schema
-    )
+    rows = pa.Table.from_batches(legacy_source.read_rows(path, table, classes, "rowid"), schema).combine_chunks()
+    whole = pa.RecordBatch.from_arrays([pa.concat_arrays(column.chunks) for column in rows.columns], schema=schema)
     return LegacyChunk(whole, entity.legacy_columns, has_row_id=True)
 
 
@@ -94,9 +88,7 @@ def references(path: Path, entity: Entity) -> Iterator[ParsedColumn]:
 
 def records(verdicts: dict[str, Cleaned]) -> Counter[tuple[str, str, str]]:
     return Counter(
-        (row["entity"], row["action"], row["reason"])
-        for each in verdicts.values()
-        for row in each.defects.to_pylist()
+        (row["entity"], row["action"], row["reason"]) for each in verdicts.values() for row in each.defects.to_pylist()
     )
 
 
@@ -149,11 +141,7 @@ def test_columns_are_those_of_the_contract(tmp_path: Path) -> None:
     path, _ = written(tmp_path, accounts=1, transactions=0)
     for entity in ENTITIES.values():
         found = asked(path, f"SELECT name FROM pragma_table_info('{entity.legacy_table}')")  # noqa: S608
-        assert (
-            tuple(name.decode() for (name,) in found)
-            == entity.legacy_columns
-            == tuple(LEGACY_TABLES[entity.name])
-        )
+        assert tuple(name.decode() for (name,) in found) == entity.legacy_columns == tuple(LEGACY_TABLES[entity.name])
 
 
 def test_a_clean_source_is_loaded_whole(tmp_path: Path) -> None:
@@ -222,9 +210,7 @@ def test_balances_follow_the_movements_in_the_order_of_time(tmp_path: Path) -> N
         assert moved[account] == round(after * 100)
         assert date >= last
         last = date
-    accounts = asked(
-        path, "SELECT account_number, current_balance, account_status, close_date FROM legacy_accounts"
-    )
+    accounts = asked(path, "SELECT account_number, current_balance, account_status, close_date FROM legacy_accounts")
     assert [number for number, balance, *_ in accounts if balance != balances.get(number, 0)] == []
     closed = [(balance, date) for _, balance, status, date in accounts if status == b"C"]
     assert closed
@@ -233,9 +219,7 @@ def test_balances_follow_the_movements_in_the_order_of_time(tmp_path: Path) -> N
 
 def test_movements_cover_the_years_and_grow(tmp_path: Path) -> None:
     path, _ = written(tmp_path, dirt=0, years=3)
-    counts = asked(
-        path, "SELECT substr(trans_date, 1, 4), count(*) FROM legacy_transactions GROUP BY 1 ORDER BY 1"
-    )
+    counts = asked(path, "SELECT substr(trans_date, 1, 4), count(*) FROM legacy_transactions GROUP BY 1 ORDER BY 1")
     assert [year for year, _ in counts] == [b"2022", b"2023", b"2024"]
     assert [count for _, count in counts] == sorted(count for _, count in counts)
 
@@ -253,9 +237,7 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
         write_demo_source(tmp_path / "no" / "legacy.db", accounts=1, transactions=1, dirt=0, seed=1)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"accounts": 0}, {"transactions": -1}, {"dirt": 1.5}, {"years": 0}, {"products": 0}]
-)
+@pytest.mark.parametrize("wrong", [{"accounts": 0}, {"transactions": -1}, {"dirt": 1.5}, {"years": 0}, {"products": 0}])
 def test_impossible_numbers_are_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(MigrationError, match="Change these numbers"):
         written(tmp_path, **wrong)

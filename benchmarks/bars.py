@@ -42,9 +42,7 @@ def bars(rows: int, seconds: Mapping[str, float], megabytes: Mapping[str, float]
     sizes = [size for size in MOST_TIMES_FLOOR if size <= rows]
     for engine, times in MOST_TIMES_FLOOR[max(sizes)].items() if sizes else ():
         command = seconds.get(f"command {engine}")
-        found.append(
-            Bar(f"{engine}: command / floor", _ratio(command, seconds.get(f"floor {engine}")), times, "x")
-        )
+        found.append(Bar(f"{engine}: command / floor", _ratio(command, seconds.get(f"floor {engine}")), times, "x"))
         gain = _ratio(_guide_seconds(engine, seconds), command)
         found.append(Bar(f"{engine}: guide's way / command", gain, LEAST_GAIN_OVER_GUIDE, "x", at_least=True))
         found.append(Bar(f"{engine}: peak memory", megabytes.get(f"command {engine}"), MOST_MEGABYTES, "MB"))

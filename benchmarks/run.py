@@ -247,9 +247,7 @@ def _bars_table(found: Sequence[Bar]) -> Table:
 
 def _words() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
-    parser.add_argument(
-        "--rows", type=int, default=1_000_000, help="transactions; a tenth of it are the accounts"
-    )
+    parser.add_argument("--rows", type=int, default=1_000_000, help="transactions; a tenth of it are the accounts")
     parser.add_argument("--repeat", type=int, default=3, help="rounds, of which the median counts")
     parser.add_argument("--quick", action="store_true", help="leave out the guide's way, which is slow")
     parser.add_argument("--parts", default=",".join(PARTS), help=f"some of {', '.join(PARTS)}")

@@ -42,9 +42,7 @@ def postgres_constraints() -> list[str]:
     statements = []
     for table in _entity_tables().values():
         start = f"ALTER TABLE {_POSTGRES.identifier_preparer.format_table(table)} "
-        kept = [
-            constraint for constraint in table.constraints if isinstance(constraint, _KEY_CHECK_REFERENCE)
-        ]
+        kept = [constraint for constraint in table.constraints if isinstance(constraint, _KEY_CHECK_REFERENCE)]
         additions = [
             _sql(AddConstraint(constraint, isolate_from_table=False), _POSTGRES).removeprefix(start)
             for constraint in sorted(kept, key=lambda one: _KEY_CHECK_REFERENCE.index(type(one)))
@@ -60,9 +58,7 @@ def _entity_tables() -> dict[str, sa.Table]:
 
 def _indexes() -> list[sa.Index]:
     indexes = (index for table in _entity_tables().values() for index in table.indexes)
-    return sorted(
-        (index for index in indexes if "engine" not in index.info), key=lambda index: str(index.name)
-    )
+    return sorted((index for index in indexes if "engine" not in index.info), key=lambda index: str(index.name))
 
 
 def _sql(element: CreateTable | CreateIndex | AddConstraint, dialect: sa.Dialect) -> str:

@@ -1,0 +1,1 @@
+"""HOW rows flow: the entity chain, the snapshot, constraints, validation."""

@@ -15,10 +15,11 @@ from accounts_migration.assets.accounts_of_batches import BatchAccount, EntityAc
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.links import (
     add_metadata,
+    backfill_policy_of,
     batches_of,
     cleaned_key,
     column_schema,
-    partitioning,
+    partitions_of,
     raw_key,
 )
 from accounts_migration.assets.snapshot import DUPLICATES, SNAPSHOT
@@ -30,8 +31,8 @@ from accounts_migration.entities.defects import DEFECT_SCHEMA
 from accounts_migration.entities.entity import Circumstances, LegacyChunk
 from accounts_migration.entities.keys import DUPLICATE_SCHEMA, KEY_SCHEMA, KeyFates, referenced_keys
 from accounts_migration.entities.policies import Policies
-from accounts_migration.errors import MigrationError
 from accounts_migration.entities.schemas import as_frame
+from accounts_migration.errors import MigrationError
 from accounts_migration.staging import Staged, StagedOutput, Tables
 from accounts_migration.streams import joined, read_ahead
 
@@ -69,7 +70,8 @@ def cleaned_asset(entity: Entity) -> dg.AssetsDefinition:
         ],
         metadata={"dagster/column_schema": column_schema(entity)},
         description=f"Rows of {entity.legacy_table} as the target will hold them; beside them the defects.",
-        **partitioning(entity),
+        partitions_def=partitions_of(entity),
+        backfill_policy=backfill_policy_of(entity),
     )
     def cleaned(
         context: dg.AssetExecutionContext, policies: dg.ResourceParam[Policies], **inputs: Any
@@ -162,7 +164,10 @@ def _chunks(
 
 
 def _schema_failures(entity: Entity, cleaned: Cleaned) -> dict[str, int]:
-    """Return the number of cleaned rows in each batch that break the schema; the split leaves none, and this proves it."""
+    """Return the number of cleaned rows in each batch that break the schema.
+
+    The split leaves none, and this proves it.
+    """
     frame = as_frame(cleaned.rows.drop_columns(["batch"]))
     try:
         entity.schema.validate(frame, lazy=True)

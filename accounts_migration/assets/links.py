@@ -11,8 +11,8 @@ import pandera.pandas as pandera
 
 from accounts_migration.entities import ENTITIES, Entity
 from accounts_migration.entities.schemas import FAULT_SUFFIX
-from accounts_migration.staging import WHOLE
 from accounts_migration.partitions import BATCHES
+from accounts_migration.staging import WHOLE
 
 
 def raw_key(entity: Entity) -> dg.AssetKey:
@@ -30,11 +30,14 @@ def target_key(entity: Entity) -> dg.AssetKey:
     return dg.AssetKey(["target", entity.name])
 
 
-def partitioning(entity: Entity) -> dict[str, Any]:
-    """Return the asset arguments by which an entity moves in batches; nothing for one that moves whole."""
-    if entity.batch_column is None:
-        return {}
-    return {"partitions_def": BATCHES, "backfill_policy": dg.BackfillPolicy.single_run()}
+def partitions_of(entity: Entity) -> dg.PartitionsDefinition | None:
+    """Return the batches in which an entity moves; None for one that moves whole."""
+    return BATCHES if entity.batch_column else None
+
+
+def backfill_policy_of(entity: Entity) -> dg.BackfillPolicy | None:
+    """Return how a range of batches is run: as one run, since each run costs seconds to start."""
+    return dg.BackfillPolicy.single_run() if entity.batch_column else None
 
 
 def batches_of(context: dg.AssetExecutionContext, entity: Entity) -> list[str]:

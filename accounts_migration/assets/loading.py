@@ -16,16 +16,17 @@ from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.links import (
     add_metadata,
     ancestors,
+    backfill_policy_of,
     batches_of,
     cleaned_key,
     column_schema,
-    partitioning,
+    partitions_of,
     target_key,
 )
 from accounts_migration.assets.snapshot import SNAPSHOT
 from accounts_migration.assets.verdicts import Verdict, check_results, content_metadata
-from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.databases.bookkeeping import Snapshot as SnapshotRecord
+from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.databases.target import BatchLoaded, BatchToLoad, Target
 from accounts_migration.entities import ENTITIES, Entity
 from accounts_migration.entities.defects import DEFECT_SCHEMA
@@ -42,8 +43,8 @@ from accounts_migration.streams import read_ahead
 ACCOUNTING_CHECK, TOTALS_CHECK, CONTENT_CHECK = "accounting_law", "control_totals", "content"
 
 _DESCRIPTIONS = {
-    ACCOUNTING_CHECK: "source rows = loaded + rejected + excluded, counted in the snapshot and in the rows read back (contract 1).",
-    TOTALS_CHECK: "Control totals of the rows read back are those of the cleaned rows, exact to the cent (contract section 7).",
+    ACCOUNTING_CHECK: "source rows = loaded + rejected + excluded, counted in snapshot and target (contract 1).",
+    TOTALS_CHECK: "Control totals of the rows read back are those of the cleaned rows, to the cent (contract 7).",
     CONTENT_CHECK: "Every loaded row read back equals the cleaned row in every column (contract section 7).",
 }
 
@@ -64,7 +65,8 @@ def target_asset(entity: Entity) -> dg.AssetsDefinition:
         ],
         metadata={"dagster/column_schema": column_schema(entity)},
         description=f"Table {entity.name} of the target; one database transaction for each batch.",
-        **partitioning(entity),
+        partitions_def=partitions_of(entity),
+        backfill_policy=backfill_policy_of(entity),
     )
     def load(
         context: dg.AssetExecutionContext,

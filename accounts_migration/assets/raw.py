@@ -6,11 +6,10 @@ Here: the asset only. Not here: the SQL (`accounts_migration.databases.legacy_so
 from collections.abc import Iterator
 
 import dagster as dg
-
 import pyarrow as pa
 
 from accounts_migration.assets.failures import failing_clearly
-from accounts_migration.assets.links import add_metadata, batches_of, partitioning, raw_key
+from accounts_migration.assets.links import add_metadata, backfill_policy_of, batches_of, partitions_of, raw_key
 from accounts_migration.assets.snapshot import SNAPSHOT
 from accounts_migration.databases.legacy_source import raw_schema, read_rows
 from accounts_migration.databases.snapshot import Snapshot
@@ -32,7 +31,8 @@ def raw_asset(entity: Entity) -> dg.AssetsDefinition:
         ins={"snapshot": dg.AssetIn(SNAPSHOT)},
         io_manager_key="staging_io",
         description=f"Raw rows of {entity.legacy_table} as found in the snapshot, storage classes kept.",
-        **partitioning(entity),
+        partitions_def=partitions_of(entity),
+        backfill_policy=backfill_policy_of(entity),
     )
     def raw(context: dg.AssetExecutionContext, snapshot: Snapshot) -> StagedOutput:
         batches = batches_of(context, entity)

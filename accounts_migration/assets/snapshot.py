@@ -17,10 +17,9 @@ from accounts_migration.entities.columns import LegacyColumn, ParsedColumn
 from accounts_migration.entities.entity import LegacyChunk
 from accounts_migration.entities.keys import DUPLICATE_SCHEMA, KeyChunk, judge_duplicates, rows_sharing_a_key
 from accounts_migration.entities.policies import Policies
-from accounts_migration.staging import WHOLE
 from accounts_migration.partitions import register_batches
 from accounts_migration.resources import LegacyResource, legacy_table
-from accounts_migration.staging import StagedOutput
+from accounts_migration.staging import WHOLE, StagedOutput
 
 SNAPSHOT = dg.AssetKey(["legacy", "snapshot"])
 DUPLICATES = dg.AssetKey(["legacy", "duplicates"])

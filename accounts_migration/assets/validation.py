@@ -18,12 +18,12 @@ from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.entities import ENTITIES
 from accounts_migration.entities.policies import Policies
 from accounts_migration.io_managers import StagingIOManager
-from accounts_migration.staging import WHOLE
-from accounts_migration.reconciliation.content import ContentComparison
 from accounts_migration.reconciliation.amounts import amount
+from accounts_migration.reconciliation.content import ContentComparison
 from accounts_migration.reconciliation.report import Reconciliation, reconcile
 from accounts_migration.reconciliation.target_content import compare_entity
 from accounts_migration.resources import LegacyResource, TargetResource
+from accounts_migration.staging import WHOLE
 
 ACCOUNT = "account"
 """The metadata entry that holds the reconciliation for a program to read; amounts in cents."""

@@ -74,7 +74,7 @@ def _upsert(session: Session, table: str, values: Mapping[str, Parameter]) -> No
     others = [column.name for column in columns if not column.primary_key]
     updates = ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in others)
     session.execute(
-        f"INSERT INTO {quoted(table)} ({selected(column_names(table))}) VALUES ({', '.join(places)})"  # noqa: S608  # our names
+        f"INSERT INTO {quoted(table)} ({selected(column_names(table))}) VALUES ({', '.join(places)})"
         f" ON CONFLICT ({selected(keys)}) DO UPDATE SET {updates}",
         [values[column.name] for column in columns],
     )

@@ -1,7 +1,7 @@
 """Control totals of the source by SQL on the snapshot, without any cleaned frame (contract section 7).
 
-Here: sums of the money that stands in a legacy table in a readable form, by the table's own codes. Not here: what a code
-means, and the totals of the target. An error in cleaning cannot hide itself, because nothing of it is used.
+Here: sums of the money that stands in a legacy table in a readable form, by the table's own codes. Not here: what a
+code means, and the totals of the target. An error in cleaning cannot hide itself, because nothing of it is used.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -56,7 +56,8 @@ def source_totals(
     condition = "" if batches is None else f" WHERE {in_batches(table, batches)}"
     # the limit keeps SQLite from computing each amount three times, once for each sum
     query = (
-        f"SELECT {', '.join(shown)} FROM (SELECT {', '.join(selected)} FROM {quoted(table.name)}{condition} LIMIT -1 OFFSET 0)"
+        f"SELECT {', '.join(shown)} FROM"
+        f" (SELECT {', '.join(selected)} FROM {quoted(table.name)}{condition} LIMIT -1 OFFSET 0)"
         f" GROUP BY {', '.join(keys)}"
     )
     with open_read_only(path, immutable=True) as connection:
@@ -82,8 +83,8 @@ def _source_total(row: Sequence[object], groups: int, measures: Sequence[str]) -
 def _cents(column: str) -> str:
     """Return the SQL for a cell's cents; NULL unless it is a number of at most two decimals below 10^13.
 
-    TEXT in the plainest form is a number through and through (the comparison converts it only then); any other TEXT, as one
-    with a sign or with more digits than a REAL holds, is read by `cents_of_text`.
+    TEXT in the plainest form is a number through and through (the comparison converts it only then); any other TEXT,
+    as one with a sign or with more digits than a REAL holds, is read by `cents_of_text`.
     """
     text = f"CAST({column} AS NUMERIC)"
     return (
@@ -100,7 +101,8 @@ def _cents_of_number(number: str, exact: str) -> str:
     rounded = f"CAST({number} * 100 + iif({number} < 0, -0.5, 0.5) AS INTEGER)"
     return (
         f"CASE WHEN {number} < {_LARGEST} AND {number} > -{_LARGEST} THEN"
-        f" CASE WHEN {rounded} / 100.0 = {number} THEN {rounded} WHEN {rounded} / 100.0 = {exact} THEN {rounded} END END"
+        f" CASE WHEN {rounded} / 100.0 = {number} THEN {rounded}"
+        f" WHEN {rounded} / 100.0 = {exact} THEN {rounded} END END"
     )
 
 

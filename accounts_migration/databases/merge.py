@@ -54,7 +54,7 @@ def merge(
     table, key = quoted(entity), quoted(key_of(entity))
     columns = selected(column_names(entity))
     with (
-        _temporary(session, _INCOMING, f"SELECT {columns} FROM {table} WHERE 1 = 0"),  # noqa: S608  # names of our schema
+        _temporary(session, _INCOMING, f"SELECT {columns} FROM {table} WHERE 1 = 0"),  # names of our schema
         _temporary(session, _PRESENT, member_keys(entity, batch)),
     ):
         session.ingest(_INCOMING, schema, rows, temporary=True)
@@ -71,8 +71,7 @@ def merge(
         if entity == PARTITIONED:
             _list_outside(session, entity, batch)
         loaded = session.value(
-            f"SELECT count(*) FROM {_INCOMING} AS i"  # noqa: S608  # names of our schema
-            f" WHERE EXISTS (SELECT 1 FROM {table} AS t WHERE t.{key} = i.{key})"
+            f"SELECT count(*) FROM {_INCOMING} AS i WHERE EXISTS (SELECT 1 FROM {table} AS t WHERE t.{key} = i.{key})"
         )
     return int(loaded), changes
 
@@ -86,7 +85,7 @@ def _temporary(session: Session, name: str, query: str) -> Iterator[None]:
 
 
 def _refuse_foreign_rows_of_batch(session: Session, entity: str, batch: str) -> None:
-    present = session.value(f"SELECT count(*) FROM {_PRESENT}")  # noqa: S608  # a constant
+    present = session.value(f"SELECT count(*) FROM {_PRESENT}")  # a constant
     recorded = loaded_by_batch(session, entity).get(batch, 0)
     if present > recorded:
         raise foreign_rows(session.target_name, entity, {batch: (present, recorded)})
@@ -115,7 +114,7 @@ def _remove_gone(session: Session, entity: str, batch: str, changes: Changes) ->
     """Remove the batch's rows that are not incoming."""
     key = quoted(key_of(entity))
     gone = (
-        f"SELECT target_key FROM {_PRESENT} AS p"  # noqa: S608  # names of our schema
+        f"SELECT target_key FROM {_PRESENT} AS p"
         f" WHERE NOT EXISTS (SELECT 1 FROM {_INCOMING} AS i WHERE i.{key} = p.target_key)"
     )
     with _temporary(session, "migration_gone", gone):
@@ -126,7 +125,7 @@ def _remove_from_other_batches(session: Session, entity: str, changes: Changes) 
     """Remove rows whose key is incoming, but which belong to another batch so far."""
     key = quoted(key_of(entity))
     moved = (
-        f"SELECT t.{key} AS target_key FROM {_INCOMING} AS i JOIN {quoted(entity)} AS t ON t.{key} = i.{key}"  # noqa: S608  # names of our schema
+        f"SELECT t.{key} AS target_key FROM {_INCOMING} AS i JOIN {quoted(entity)} AS t ON t.{key} = i.{key}"
         f" WHERE NOT EXISTS (SELECT 1 FROM {_PRESENT} AS p WHERE p.target_key = i.{key})"
     )
     with _temporary(session, "migration_moved", moved):
@@ -139,13 +138,13 @@ def _remove(session: Session, entity: str, doomed: str, changes: Changes, *, own
     Returns the removed rows by batch. Whatever is not of the batch that is being loaded must be ours by the
     books, or nothing at all is removed.
     """
-    if session.value(f"SELECT count(*) FROM {doomed}") == 0:  # noqa: S608  # a constant
+    if session.value(f"SELECT count(*) FROM {doomed}") == 0:  # a constant
         return {}
     if own_batch is None:
         _refuse_foreign_rows_of_any_batch(session, entity)
     for child, column in children_of(entity):
         children = (
-            f"SELECT {quoted(key_of(child))} AS target_key FROM {quoted(child)}"  # noqa: S608  # names of our schema
+            f"SELECT {quoted(key_of(child))} AS target_key FROM {quoted(child)}"
             f" WHERE {quoted(column)} IN (SELECT target_key FROM {doomed})"
         )
         with _temporary(session, f"migration_gone_{child}", children):
@@ -156,11 +155,9 @@ def _remove(session: Session, entity: str, doomed: str, changes: Changes, *, own
         if batch != own_batch:
             place = (entity, batch)
             changes.removed_elsewhere[place] = changes.removed_elsewhere.get(place, 0) + rows
-    keys = f"(SELECT target_key FROM {doomed})"  # noqa: S608  # a constant
-    session.execute(
-        f"DELETE FROM migration_batch_row WHERE entity = '{entity}' AND target_key IN {keys}"  # noqa: S608  # constants
-    )
-    session.execute(f"DELETE FROM {quoted(entity)} WHERE {quoted(key_of(entity))} IN {keys}")  # noqa: S608  # our names
+    keys = f"(SELECT target_key FROM {doomed})"  # a constant
+    session.execute(f"DELETE FROM migration_batch_row WHERE entity = '{entity}' AND target_key IN {keys}")
+    session.execute(f"DELETE FROM {quoted(entity)} WHERE {quoted(key_of(entity))} IN {keys}")  # our names
     return batches
 
 
@@ -177,11 +174,11 @@ def _refuse_foreign_rows_of_any_batch(session: Session, entity: str) -> None:
 
 def _batches_of(session: Session, entity: str, doomed: str) -> dict[str, int]:
     if entity != PARTITIONED:
-        return {ALL: session.value(f"SELECT count(*) FROM {doomed}")}  # noqa: S608  # a constant
+        return {ALL: session.value(f"SELECT count(*) FROM {doomed}")}  # a constant
     key = quoted(key_of(entity))
     counts: dict[str, int] = {}
     for listed, month, rows in session.execute(
-        f"SELECT r.batch, {session.month(f't.{DATE_COLUMN}')}, count(*)"  # noqa: S608  # names of our schema
+        f"SELECT r.batch, {session.month(f't.{DATE_COLUMN}')}, count(*)"
         f" FROM {doomed} AS d JOIN {quoted(entity)} AS t ON t.{key} = d.target_key"
         f" LEFT JOIN migration_batch_row AS r ON r.entity = '{entity}' AND r.target_key = d.target_key"
         " GROUP BY 1, 2"
@@ -197,8 +194,7 @@ def _update_different(session: Session, entity: str) -> int:
     values = ", ".join(f"{name} = i.{name}" for name in names)
     different = " OR ".join(f"t.{name} IS DISTINCT FROM i.{name}" for name in names)
     return session.changed(
-        f"UPDATE {quoted(entity)} AS t SET {values} FROM {_INCOMING} AS i"  # noqa: S608  # names of our schema
-        f" WHERE t.{key} = i.{key} AND ({different})"
+        f"UPDATE {quoted(entity)} AS t SET {values} FROM {_INCOMING} AS i WHERE t.{key} = i.{key} AND ({different})"
     )
 
 
@@ -206,7 +202,7 @@ def _insert_missing(session: Session, entity: str) -> int:
     key = quoted(key_of(entity))
     columns = selected(column_names(entity))
     return session.changed(
-        f"INSERT INTO {quoted(entity)} ({columns}) SELECT {columns} FROM {_INCOMING} AS i"  # noqa: S608  # our names
+        f"INSERT INTO {quoted(entity)} ({columns}) SELECT {columns} FROM {_INCOMING} AS i"
         f" WHERE NOT EXISTS (SELECT 1 FROM {quoted(entity)} AS t WHERE t.{key} = i.{key})"
     )
 
@@ -214,13 +210,13 @@ def _insert_missing(session: Session, entity: str) -> int:
 def _list_outside(session: Session, entity: str, batch: str) -> None:
     """Bring `migration_batch_row` up to date for the batch, touching only what changed."""
     key = quoted(key_of(entity))
-    outside = f"SELECT i.{key} FROM {_INCOMING} AS i WHERE {is_outside(batch, 'i')}"  # noqa: S608  # names of our schema
+    outside = f"SELECT i.{key} FROM {_INCOMING} AS i WHERE {is_outside(batch, 'i')}"
     session.execute(
-        f"DELETE FROM migration_batch_row WHERE entity = '{entity}' AND batch = '{batch}'"  # noqa: S608  # checked label
+        f"DELETE FROM migration_batch_row WHERE entity = '{entity}' AND batch = '{batch}'"  # checked label
         f" AND target_key NOT IN ({outside})"
     )
     session.execute(
-        "INSERT INTO migration_batch_row (entity, target_key, batch)"  # noqa: S608  # checked label
+        "INSERT INTO migration_batch_row (entity, target_key, batch)"  # checked label
         f" SELECT '{entity}', o.target_key, '{batch}'"
         f" FROM (SELECT i.{key} AS target_key FROM {_INCOMING} AS i WHERE {is_outside(batch, 'i')}) AS o"
         f" WHERE NOT EXISTS (SELECT 1 FROM migration_batch_row AS r"

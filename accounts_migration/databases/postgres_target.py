@@ -65,7 +65,7 @@ class PostgresSession(Session):
 
     def changed(self, sql: str, parameters: Sequence[Parameter] = ()) -> int:
         """Let the statement return its rows and count them."""
-        query = f"WITH changed AS ({sql} RETURNING 1) SELECT count(*) FROM changed"  # noqa: S608  # our own SQL
+        query = f"WITH changed AS ({sql} RETURNING 1) SELECT count(*) FROM changed"  # our own SQL
         return int(self.value(query, parameters))
 
     def inserted_so_far(self, table: str) -> int:
@@ -73,7 +73,7 @@ class PostgresSession(Session):
         name = quoted(table)
         return int(
             self.value(
-                f"SELECT CASE current_setting('track_counts') WHEN 'on'"  # noqa: S608  # a name of our schema
+                f"SELECT CASE current_setting('track_counts') WHEN 'on'"
                 f" THEN pg_stat_get_xact_tuples_inserted('{name}'::regclass)"
                 f" ELSE (SELECT count(*) FROM {name}) END"
             )
@@ -192,7 +192,7 @@ class PostgresTarget(Target):
         try:
             # an older server lacks some
             session.execute(
-                f"SELECT set_config(name, CASE name {values} END, false) FROM pg_settings WHERE name IN ({names})"  # noqa: S608, E501  # constants
+                f"SELECT set_config(name, CASE name {values} END, false) FROM pg_settings WHERE name IN ({names})"
             )
         except BaseException:
             session.close()
@@ -243,7 +243,7 @@ class PostgresTarget(Target):
 
     def _add_constraints(self, table: sa.Table) -> list[str]:
         rows = self.session.execute(
-            f"SELECT conname, contype::text FROM pg_constraint WHERE conrelid = '{quoted(table.name)}'::regclass"  # noqa: S608, E501  # a name of our schema
+            f"SELECT conname, contype::text FROM pg_constraint WHERE conrelid = '{quoted(table.name)}'::regclass"
         )
         present = {name for name, _ in rows}
         has_key = any(kind == "p" for _, kind in rows)
@@ -279,9 +279,9 @@ class PostgresTarget(Target):
             parent = broken.referred_table.name
             return readings.orphan_keys(self.session, table.name, broken.column_keys[0], parent, MOST_KEYS_NAMED)
         if isinstance(broken, sa.CheckConstraint):
-            query = f"SELECT {key} FROM {name} WHERE NOT ({broken.sqltext})"  # noqa: S608  # our own check
+            query = f"SELECT {key} FROM {name} WHERE NOT ({broken.sqltext})"
         else:
-            query = f"SELECT {key} FROM {name} GROUP BY 1 HAVING count(*) > 1"  # noqa: S608  # names of our schema
+            query = f"SELECT {key} FROM {name} GROUP BY 1 HAVING count(*) > 1"
         return [str(row[0]) for row in self.session.execute(f"{query} ORDER BY 1 LIMIT {MOST_KEYS_NAMED}")]
 
     def _before_scan(self, session: Session) -> None:
@@ -393,7 +393,7 @@ def _found_tables(session: Session, wanted: dict[str, sa.Table]) -> dict[str, Fo
     here = f"c.relnamespace = current_schema()::regnamespace AND c.relname IN ({names})"
     columns: dict[str, dict[str, FoundColumn]] = {}
     for table, column, type_name, not_null, filled, generated in session.execute(
-        "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull,"  # noqa: S608  # our names
+        "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull,"
         " a.atthasdef OR a.attidentity <> '', a.attgenerated <> ''"
         f" FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid WHERE {here}"
         " AND a.attnum > 0 AND NOT a.attisdropped"
@@ -401,15 +401,14 @@ def _found_tables(session: Session, wanted: dict[str, sa.Table]) -> dict[str, Fo
         columns.setdefault(table, {})[column] = FoundColumn(type_name, not_null, filled, generated)
     keys = dict(
         session.execute(
-            "SELECT c.relname::text, string_agg(a.attname::text, ',' ORDER BY k.place)"  # noqa: S608  # our names
+            "SELECT c.relname::text, string_agg(a.attname::text, ',' ORDER BY k.place)"
             " FROM pg_class AS c JOIN pg_index AS i ON i.indrelid = c.oid AND i.indisprimary"
             " CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (number, place)"
             f" JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = k.number WHERE {here} GROUP BY 1"
         )
     )
     relations = session.execute(
-        "SELECT c.relname::text, c.relkind::text, obj_description(c.oid, 'pg_class')"  # noqa: S608  # our names
-        f" FROM pg_class AS c WHERE {here}"
+        f"SELECT c.relname::text, c.relkind::text, obj_description(c.oid, 'pg_class') FROM pg_class AS c WHERE {here}"
     )
     return {
         name: FoundTable(

@@ -27,7 +27,7 @@ Totals = dict[tuple[str, ...], dict[str, int]]
 
 def count_rows(session: Session, entity: str) -> int:
     """Return the number of rows of the table."""
-    return int(session.value(f"SELECT count(*) FROM {quoted(entity)}"))  # noqa: S608  # a name of our schema
+    return int(session.value(f"SELECT count(*) FROM {quoted(entity)}"))  # a name of our schema
 
 
 def count_by_batch(session: Session, entity: str) -> dict[str, int]:
@@ -35,10 +35,10 @@ def count_by_batch(session: Session, entity: str) -> dict[str, int]:
     if entity != PARTITIONED:
         return {ALL: count_rows(session, entity)}
     month = session.month(f"t.{DATE_COLUMN}")
-    rows = session.execute(f"SELECT {month}, count(*) FROM {quoted(entity)} AS t GROUP BY 1")  # noqa: S608  # our names
+    rows = session.execute(f"SELECT {month}, count(*) FROM {quoted(entity)} AS t GROUP BY 1")  # our names
     counts = {label_of(session, date): count for date, count in rows}
     for batch, date, listed in session.execute(
-        f"SELECT r.batch, {month}, count(*) FROM {_listed(entity)} GROUP BY 1, 2"  # noqa: S608  # names of our schema
+        f"SELECT r.batch, {month}, count(*) FROM {_listed(entity)} GROUP BY 1, 2"
     ):
         counts[label_of(session, date)] -= listed
         counts[batch] = counts.get(batch, 0) + listed
@@ -88,7 +88,7 @@ def _totals(
 ) -> dict[tuple[Any, ...], dict[str, int]]:
     places = ", ".join(str(place) for place in range(1, len(labels) + 1))
     rows = session.execute(
-        f"SELECT {', '.join(labels)}, count(*), {', '.join(sums)} FROM {source} GROUP BY {places} ORDER BY {places}"  # noqa: S608, E501  # names of our schema
+        f"SELECT {', '.join(labels)}, count(*), {', '.join(sums)} FROM {source} GROUP BY {places} ORDER BY {places}"
     )
     totals = {}
     for row in rows:
@@ -116,7 +116,7 @@ def orphans(session: Session) -> dict[str, int]:
 def _count_orphans(session: Session, child: str, column: str, parent: str) -> int:
     # grouped first: many rows share a parent, and the index on the reference holds all that is read
     found = session.value(
-        f"SELECT sum(c.children) FROM (SELECT {quoted(column)} AS parent, count(*) AS children"  # noqa: S608  # our names
+        f"SELECT sum(c.children) FROM (SELECT {quoted(column)} AS parent, count(*) AS children"
         f" FROM {quoted(child)} GROUP BY 1) AS c WHERE NOT EXISTS"
         f" (SELECT 1 FROM {quoted(parent)} AS p WHERE p.{quoted(key_of(parent))} = c.parent)"
     )
@@ -126,7 +126,7 @@ def _count_orphans(session: Session, child: str, column: str, parent: str) -> in
 def orphan_keys(session: Session, child: str, column: str, parent: str, limit: int) -> list[str]:
     """Return the keys of some rows whose parent does not exist."""
     rows = session.execute(
-        f"SELECT {selected([key_of(child)], 'c')} FROM {quoted(child)} AS c WHERE NOT EXISTS"  # noqa: S608  # our names
+        f"SELECT {selected([key_of(child)], 'c')} FROM {quoted(child)} AS c WHERE NOT EXISTS"
         f" (SELECT 1 FROM {quoted(parent)} AS p WHERE p.{quoted(key_of(parent))} = c.{quoted(column)})"
         f" ORDER BY 1 LIMIT {limit}"
     )

@@ -174,7 +174,8 @@ def _new_folder(backup_dir: Path, started: datetime) -> Iterator[Path]:
 def _copy(source: Path, path: Path, tables: Sequence[LegacyTable]) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     with open_read_only(source) as origin:
-        # a read transaction of our own: the copy is one state, and a locked source fails here instead of waiting for ever
+        # a read transaction of our own: the copy is one state, and a locked source fails here instead of waiting for
+        # ever
         origin.execute("BEGIN")
         refuse_incomplete_structure(origin, tables)
         with closing(sqlite3.connect(path)) as copy:

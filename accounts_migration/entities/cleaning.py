@@ -22,7 +22,6 @@ from accounts_migration.entities.schemas import DUPLICATE, FAULT_SUFFIX, as_fram
 from accounts_migration.entities.values import REASONS
 from accounts_migration.legacy_values import as_text, source_row_json
 
-
 _LABELLED_KEYS = pa.schema([pa.field("batch", pa.string()), *keys.KEY_SCHEMA])
 
 
@@ -128,7 +127,7 @@ def _judged_frame(
     fates: Mapping[str, keys.Fates],
     judged: npt.NDArray[np.intp],
 ) -> pd.DataFrame:
-    """Return the frame that Pandera judges: target columns, the parsers' verdicts beside them, excluded rows left out."""
+    """Return the frame that Pandera judges: target columns and the parsers' verdicts beside them."""
     columns: dict[str, pa.Array] = {DUPLICATE + FAULT_SUFFIX: pa.array(duplicates)}
     for parsed_field in parsed.fields:
         columns[parsed_field.target] = parsed_field.column.values

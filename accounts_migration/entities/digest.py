@@ -33,11 +33,11 @@ class ContentDigest:
         """Feed lengths (-1 for NULL) and bytes of a text to two hashers: then no chunk border shows in either."""
         if pa.types.is_string(chunk.type):
             lengths = pc.binary_length(chunk).fill_null(-1)
-            self._hasher(f"{name} lengths").update(np.ascontiguousarray(lengths))
+            self._hasher(f"{name} lengths").update(np.ascontiguousarray(lengths).data)
             self._hasher(f"{name} bytes").update(_bytes_of(chunk))
         else:
             numbers = chunk.cast(pa.int32()) if pa.types.is_date32(chunk.type) else chunk
-            self._hasher(name).update(np.ascontiguousarray(numbers.cast(pa.int64()).fill_null(_NULL)))
+            self._hasher(name).update(np.ascontiguousarray(numbers.cast(pa.int64()).fill_null(_NULL)).data)
 
     def _hasher(self, part: str) -> "hashlib.blake2b":
         if part not in self._parts:

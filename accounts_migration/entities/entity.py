@@ -1,6 +1,7 @@
 """What an entity is made of: its legacy chunk, what its parser returns, and the circumstances of a verdict.
 
-Here: the shapes that the four entity files fill in and `accounts_migration.entities.cleaning` works on. Not here: rules.
+Here: the shapes that the four entity files fill in and `accounts_migration.entities.cleaning` works on. Not here:
+rules.
 """
 
 from collections.abc import Callable, Mapping

@@ -17,7 +17,7 @@ from accounts_migration.entities.schemas import (
     whole_number,
 )
 
-_ACTIVE_CODES = {code: "active" for code in ("1", "Y", "T", "TRUE")}
+_ACTIVE_CODES = dict.fromkeys(("1", "Y", "T", "TRUE"), "active")
 _MONEY = ("MISSING_VALUE", "INVALID_NUMBER", "SUB_CENT", "OUT_OF_RANGE")
 
 SCHEMA = pandera.DataFrameSchema(

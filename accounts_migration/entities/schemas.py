@@ -24,17 +24,23 @@ _FAULT_TYPE = np.dtype("int8")
 
 
 def as_frame(table: pa.Table) -> pd.DataFrame:
-    """Return the frame that Pandera judges: Arrow types, but plain numbers for the parsers' verdicts, which are never NULL."""
-    return table.to_pandas(types_mapper=lambda kind: None if kind == pa.int8() else pd.ArrowDtype(kind))
+    """Return the frame that Pandera judges: Arrow types, but plain numbers for verdicts, never NULL."""
+    frame: pd.DataFrame = table.to_pandas(types_mapper=lambda kind: None if kind == pa.int8() else pd.ArrowDtype(kind))
+    return frame
 
 
 def faults(*reasons: str) -> pandera.Column:
     """Return the schema column of a parser's verdicts: one named check for each reason, in the contract's order."""
     return pandera.Column(
         _FAULT_TYPE,
-        [pandera.Check(lambda verdict, code=REASONS.index(reason): verdict != code, name=reason) for reason in reasons],
+        [_is_not(reason) for reason in reasons],
         required=False,
     )
+
+
+def _is_not(reason: str) -> pandera.Check:
+    code = REASONS.index(reason)
+    return pandera.Check(lambda verdict: verdict != code, name=reason)
 
 
 def text(*, nullable: bool = False, checks: list[pandera.Check] | None = None) -> pandera.Column:

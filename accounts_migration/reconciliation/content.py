@@ -3,8 +3,8 @@
 Here: the comparison of two streams of rows. Not here: where the streams come from, and counts and totals.
 
 Both sides come in about the same order, since a target returns rows as they were loaded. So windows of the two are laid
-side by side; what finds no partner is carried along and, if there is much of it, parted by key onto disk. The result does
-not depend on the order, and memory is bounded whatever the differences.
+side by side; what finds no partner is carried along and, if there is much of it, parted by key onto disk. The result
+does not depend on the order, and memory is bounded whatever the differences.
 """
 
 import hashlib
@@ -103,8 +103,8 @@ def compare_content(
     Args:
         entity: The entity, by which the rows' control totals are grouped.
         expected: Cleaned rows, with a column `batch`.
-        found: Rows of the target with the same columns but `batch`; a column `inexact` may say (as text) that a stored value
-            is no exact amount.
+        found: Rows of the target with the same columns but `batch`; a column `inexact` may say (as text) that a
+        stored value is no exact amount.
         key: The key column.
         batch_of: Names the batch in which an unexpected row of the target would belong.
     """
@@ -120,9 +120,9 @@ def compare_content(
                 left = right = None
         for rest, other in spill.buckets(left, right, key):
             missing, unexpected = _compare_window(entity, comparison, rest, other, key)
-            if _rows(missing):
+            if missing is not None and missing.num_rows:
                 comparison.add(MISSING, missing["batch"], missing[key])
-            if _rows(unexpected):
+            if unexpected is not None and unexpected.num_rows:
                 comparison.add(UNEXPECTED, batch_of(unexpected), unexpected[key])
     return comparison
 
@@ -278,7 +278,10 @@ class _Spill:
 
 
 def _bucket_of(keys: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    """Return the bucket of each key; every row that comes here has lost its place, so speed matters less than spread."""
+    """Return the bucket of each key.
+
+    Every row that comes here has lost its place, so speed matters less than spread.
+    """
     texts = keys.to_pylist()
     return np.fromiter(
         (hashlib.blake2b(str(key).encode(), digest_size=1).digest()[0] % BUCKETS for key in texts), np.int64

@@ -1,7 +1,7 @@
 """What the source promises: control totals by SQL on the snapshot, and the money left behind in rows not loaded.
 
-Here: both sides of `source = target + left behind`, in cents, by the target's groups (contract section 7). Not here: the
-totals of the target. Nothing of the cleaned frames is used, so that an error in cleaning cannot hide itself.
+Here: both sides of `source = target + left behind`, in cents, by the target's groups (contract section 7). Not here:
+the totals of the target. Nothing of the cleaned frames is used, so that an error in cleaning cannot hide itself.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -77,7 +77,7 @@ def promised(entity: Entity, snapshot: Snapshot, policies: Policies, batches: Se
 
 
 def left_behind(entity: Entity, defects: Iterable[pa.RecordBatch], policies: Policies) -> Totals:
-    """Return group -> {measure: cents} over the rejected and excluded rows that the target's defect table keeps whole."""
+    """Return group -> {measure: cents} over the rejected and excluded rows that the defect table keeps."""
     money = _MONEY.get(entity.name)
     found: Totals = {}
     for batch in defects if money else ():
