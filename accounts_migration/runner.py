@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
-from dagster._utils.error import SerializableErrorInfo
+from dagster_shared.error import SerializableErrorInfo
 
 from accounts_migration.partitions import BATCHES
 
@@ -87,7 +87,7 @@ def _problems(result: dg.ExecuteInProcessResult) -> Iterator[str]:
 
 def _explained(error: SerializableErrorInfo) -> str:
     """Return the message of the refusal behind a step's error, or the error itself with its place."""
-    cause = error
+    cause: SerializableErrorInfo | None = error
     while cause is not None:
         if cause.cls_name in _EXPLAINED:
             return str(cause.message).partition(": ")[2].strip()
