@@ -83,9 +83,7 @@ class Bank:
         """Return rows, columns in the order of contract section 6, money in cents and rates in millionths."""
         schema = canonical_schema(entity)
         columns = list(zip(*values, strict=True)) or [()] * len(schema)
-        return pa.record_batch(
-            [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema
-        )
+        return pa.record_batch([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
 
     def product(self, *numbers: int, name: str = "Basic") -> pa.RecordBatch:
         """Return products of these numbers."""
@@ -98,9 +96,7 @@ class Bank:
         when = self.snapshot.taken_at
         return self.rows("customer", [(f"CUST-{n:04d}", name, "Byron", None, "555", when) for n in numbers])
 
-    def account(
-        self, *numbers: int, customer: int = 1, product: int = 1, balance: int = 100
-    ) -> pa.RecordBatch:
+    def account(self, *numbers: int, customer: int = 1, product: int = 1, balance: int = 100) -> pa.RecordBatch:
         """Return accounts of these numbers."""
         owner, when = (f"CUST-{customer:04d}", f"PROD-{product:03d}"), self.snapshot.taken_at
         opened = date(2020, 1, 2)
@@ -115,9 +111,7 @@ class Bank:
         values = [(f"TXN-{n}", owner, "CREDIT", amount, -5, "ref", moment) for n in numbers]
         return self.rows("transaction", values)
 
-    def defect(
-        self, entity: str, batch: str, key: str, *, action: str = "rejected", old: str = "x"
-    ) -> pa.RecordBatch:
+    def defect(self, entity: str, batch: str, key: str, *, action: str = "rejected", old: str = "x") -> pa.RecordBatch:
         """Return one defect record."""
         values = [(entity, batch, key, 1, action, "SUB_CENT", "SUB_CENT", "amount", old, None, "{}")]
         return self.rows("migration_defect", values)

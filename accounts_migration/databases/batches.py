@@ -48,38 +48,27 @@ def month_bounds(batch: str) -> tuple[str, str] | None:
     return f"{batch}-01", f"{following}-01"
 
 
-def is_member(entity: str, batch: str, alias: str) -> str:
-    """Return the SQL condition under which a row of the entity's table belongs to the batch."""
+def member_conditions(entity: str, batch: str) -> list[str]:
+    """Return SQL conditions, each of other rows, under one of which a row `t` of the table is of the batch.
+
+    Apart, because a database takes an index or a hash for each, and neither for both under an OR.
+    """
     if entity != PARTITIONED:
-        return "1 = 1"
-    key = f"{alias}.{quoted(key_of(entity))}"
-    listed = f"{key} IN (SELECT target_key FROM migration_batch_row WHERE entity = '{entity}'"
-    listed_here = f"{listed} AND batch = '{batch}')"
+        return ["1 = 1"]
+    key = f"t.{quoted(key_of(entity))}"
+    listed = f"SELECT r.target_key FROM migration_batch_row AS r WHERE r.entity = '{entity}'"  # noqa: S608  # a constant
+    listed_here = f"{key} IN ({listed} AND r.batch = '{batch}')"
     bounds = month_bounds(batch)
     if bounds is None:
-        return listed_here
-    date = f"{alias}.{DATE_COLUMN}"
-    return f"(({date} >= '{bounds[0]}' AND {date} < '{bounds[1]}' AND NOT {listed})) OR {listed_here})"
+        return [listed_here]
+    dated = f"t.{DATE_COLUMN} >= '{bounds[0]}' AND t.{DATE_COLUMN} < '{bounds[1]}'"
+    return [f"{dated} AND NOT EXISTS ({listed} AND r.target_key = {key})", listed_here]
 
 
 def member_keys(entity: str, batch: str) -> str:
-    """Return the query of the batch's keys in the entity's table, as `target_key`.
-
-    The same rows as `is_member`, but dated and listed ones apart: under an OR no index on the date would be
-    used.
-    """
-    key, table = quoted(key_of(entity)), quoted(entity)
-    bounds = month_bounds(batch)
-    listed = f"migration_batch_row AS r WHERE r.entity = '{entity}'"
-    query = f"SELECT t.{key} AS target_key FROM {table} AS t"
-    if entity != PARTITIONED:
-        return query
-    listed_here = f"{query}, {listed} AND r.batch = '{batch}' AND r.target_key = t.{key}"
-    if bounds is None:
-        return listed_here
-    not_listed = f"NOT EXISTS (SELECT 1 FROM {listed} AND r.target_key = t.{key})"
-    dated = f"t.{DATE_COLUMN} >= '{bounds[0]}' AND t.{DATE_COLUMN} < '{bounds[1]}'"
-    return f"{query} WHERE {dated} AND {not_listed} UNION ALL {listed_here}"
+    """Return the query of the keys of the batch's rows in the entity's table, as `target_key`."""
+    query = f"SELECT t.{quoted(key_of(entity))} AS target_key FROM {quoted(entity)} AS t WHERE "  # noqa: S608  # our names
+    return " UNION ALL ".join(query + condition for condition in member_conditions(entity, batch))
 
 
 def is_outside(batch: str, alias: str) -> str:

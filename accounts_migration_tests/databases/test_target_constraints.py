@@ -79,9 +79,7 @@ def test_a_row_that_breaks_a_check_is_named(postgres_url: str, bank: Any) -> Non
         target.prepare()
         bank.load_parents(target)
         bank.load(target, "transaction", bank.transaction(1, amount=0), "2024-03")
-        with pytest.raises(
-            MigrationError, match=r"rows of table transaction break transaction_amount_check, .* TXN-1"
-        ):
+        with pytest.raises(MigrationError, match=r"rows of table transaction break transaction_amount_check, .* TXN-1"):
             target.constrain()
 
 

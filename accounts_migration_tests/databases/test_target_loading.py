@@ -23,9 +23,7 @@ def books(target: Target) -> dict[tuple[str, str], int]:
 
 def refuse_untrue_books(target: Target) -> None:
     for entity in ("product", "customer", "account", "transaction"):
-        recorded = {
-            batch: loaded for (name, batch), loaded in books(target).items() if name == entity and loaded
-        }
+        recorded = {batch: loaded for (name, batch), loaded in books(target).items() if name == entity and loaded}
         assert {batch: rows for batch, rows in target.counts_by_batch(entity).items() if rows} == recorded
 
 
@@ -96,9 +94,7 @@ def test_a_merge_writes_what_differs(target: Target, bank: Any, constrained: boo
     parts = [bank.transaction(*range(3, 9)), bank.transaction(9, 10, amount=77), bank.transaction(11, 12, 13)]
     loaded = bank.load(target, "transaction", parts, "2024-03", snapshot=LATER, source_rows=11)
     assert (loaded.loaded, loaded.inserted, loaded.updated, loaded.removed) == (11, 3, 2, 2)
-    expected = sorted(
-        (row for part in parts for row in part.to_pylist()), key=lambda row: row["transaction_id"]
-    )
+    expected = sorted((row for part in parts for row in part.to_pylist()), key=lambda row: row["transaction_id"])
     assert bank.stored(target, "transaction", "2024-03") == expected
     assert bank.keys(target, "transaction", "2024-04") == ["TXN-20", "TXN-21"]
     refuse_untrue_books(target)
@@ -108,9 +104,7 @@ def test_a_row_that_moves_to_another_batch_leaves_the_old_one(target: Target, ba
     bank.load_parents(target)
     bank.load(target, "transaction", bank.transaction(1, 2, 3), "2024-03")
     bank.load(target, "transaction", bank.transaction(9, when="2024-03-30"), "undated")
-    loaded = bank.load(
-        target, "transaction", bank.transaction(2, 9, when="2024-04-02"), "2024-04", snapshot=LATER
-    )
+    loaded = bank.load(target, "transaction", bank.transaction(2, 9, when="2024-04-02"), "2024-04", snapshot=LATER)
     assert loaded.removed_elsewhere == {("transaction", "2024-03"): 1, ("transaction", "undated"): 1}
     assert bank.keys(target, "transaction", "2024-03") == ["TXN-1", "TXN-3"]
     assert bank.keys(target, "transaction", "2024-04") == ["TXN-2", "TXN-9"]
@@ -120,9 +114,7 @@ def test_a_row_that_moves_to_another_batch_leaves_the_old_one(target: Target, ba
     assert (march.source_rows, march.loaded) == (3, 2), "the law shows that March wants loading again"
 
 
-def test_rows_dated_outside_their_batch_stay_in_it(
-    target: Target, bank: Any, run_sql: RunSql, target_url: str
-) -> None:
+def test_rows_dated_outside_their_batch_stay_in_it(target: Target, bank: Any, run_sql: RunSql, target_url: str) -> None:
     bank.load_parents(target)
     bank.load(target, "transaction", bank.transaction(1, when="2024-05-01"), "2024-03")
     bank.load(target, "transaction", bank.transaction(2, 3, when="2024-03-04"), "undated")
@@ -144,9 +136,7 @@ def test_rows_dated_outside_their_batch_stay_in_it(
 
 
 @pytest.mark.parametrize("constrained", [False, True])
-def test_a_parent_takes_its_children_along_and_the_books_show_it(
-    target: Target, bank: Any, constrained: bool
-) -> None:
+def test_a_parent_takes_its_children_along_and_the_books_show_it(target: Target, bank: Any, constrained: bool) -> None:
     bank.load_parents(target)
     bank.load(target, "account", bank.account(1, 2))
     bank.load(target, "transaction", bank.transaction(1, 2, account=1), "2024-03")
@@ -180,9 +170,7 @@ def test_an_empty_batch_is_recorded_and_may_empty_a_full_one(target: Target, ban
 def test_defects_are_replaced_with_their_batch(target: Target, bank: Any) -> None:
     def load(batch: str, *keys: str) -> None:
         defects = [bank.defect("product", batch, key, old="\x00 ' é") for key in keys]
-        bank.load(
-            target, "product", bank.product(1), source_rows=1 + len(keys), rejected=len(keys), defects=defects
-        )
+        bank.load(target, "product", bank.product(1), source_rows=1 + len(keys), rejected=len(keys), defects=defects)
 
     load("all", "7", "8")
     load("all", "9")
@@ -202,9 +190,7 @@ def test_rows_of_others_are_refused_and_kept(
     values = "('TXN-77', 'ACCT-00000001', 'FEE', 5, 5, 'theirs', '2024-03-09 00:00:00')"
     theirs = f'INSERT INTO "transaction" VALUES {values}'  # noqa: S608  # a constant
     run_sql(target_url, theirs)
-    with pytest.raises(
-        MigrationError, match=r"Table transaction of .* holds rows that this migration did not write"
-    ):
+    with pytest.raises(MigrationError, match=r"Table transaction of .* holds rows that this migration did not write"):
         bank.load(target, "transaction", bank.transaction(1, 2), "2024-03")
     with pytest.raises(
         MigrationError, match=f"{1 + loaded_before} rows stand there, {int(loaded_before)} are recorded"
@@ -214,9 +200,7 @@ def test_rows_of_others_are_refused_and_kept(
     assert len(bank.keys(target, "transaction")) == 1 + loaded_before
 
 
-def test_rows_of_others_are_found_month_by_month(
-    target: Target, target_url: str, bank: Any, run_sql: RunSql
-) -> None:
+def test_rows_of_others_are_found_month_by_month(target: Target, target_url: str, bank: Any, run_sql: RunSql) -> None:
     """Somebody removed a row of ours in one month and added theirs in another: the sum looks right."""
     bank.load_parents(target)
     bank.load(target, "transaction", bank.transaction(1, 2), "2024-03")
@@ -224,8 +208,7 @@ def test_rows_of_others_are_found_month_by_month(
     run_sql(
         target_url,
         "DELETE FROM \"transaction\" WHERE transaction_id = 'TXN-1'",
-        'INSERT INTO "transaction"'
-        " VALUES ('TXN-77', 'ACCT-00000002', 'FEE', 5, 5, 'theirs', '2024-04-09 00:00:00')",
+        "INSERT INTO \"transaction\" VALUES ('TXN-77', 'ACCT-00000002', 'FEE', 5, 5, 'theirs', '2024-04-09 00:00:00')",
     )
     with pytest.raises(MigrationError, match="batch 2024-04: 2 rows stand there, 1 are recorded"):
         bank.load(target, "transaction", bank.transaction(3, when="2024-04-01"), "2024-04")
@@ -235,9 +218,7 @@ def test_rows_of_others_are_found_month_by_month(
     assert bank.keys(target, "transaction") == ["TXN-2", "TXN-3", "TXN-77"]
 
 
-def test_rows_that_somebody_removed_are_healed(
-    target: Target, target_url: str, bank: Any, run_sql: RunSql
-) -> None:
+def test_rows_that_somebody_removed_are_healed(target: Target, target_url: str, bank: Any, run_sql: RunSql) -> None:
     bank.load_parents(target)
     bank.load(target, "transaction", bank.transaction(1, 2), "2024-03")
     run_sql(target_url, "DELETE FROM \"transaction\" WHERE transaction_id = 'TXN-1'")
@@ -250,9 +231,7 @@ def test_a_failure_midway_leaves_everything_as_it_was(target: Target, bank: Any,
     bank.load_parents(target)
     if road == "merge":
         defects = [bank.defect("transaction", "2024-03", "9")]
-        bank.load(
-            target, "transaction", bank.transaction(1), "2024-03", source_rows=2, rejected=1, defects=defects
-        )
+        bank.load(target, "transaction", bank.transaction(1), "2024-03", source_rows=2, rejected=1, defects=defects)
     before = (bank.stored(target, "transaction"), target.recorded_batches(), target.defect_counts())
 
     def breaking(first: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
@@ -277,9 +256,7 @@ def test_a_failure_midway_leaves_everything_as_it_was(target: Target, bank: Any,
         {"source_rows": 3, "excluded": 1},
     ],
 )
-def test_rows_that_are_not_accounted_for_are_refused(
-    target: Target, bank: Any, changes: dict[str, int]
-) -> None:
+def test_rows_that_are_not_accounted_for_are_refused(target: Target, bank: Any, changes: dict[str, int]) -> None:
     with pytest.raises(MigrationError, match="not every row is accounted for"):
         bank.load(target, "product", bank.product(1, 2), **changes)
     assert (bank.keys(target, "product"), target.recorded_batches()) == ([], [])
@@ -314,9 +291,7 @@ def test_a_broken_constraint_is_told_without_personal_data(target: Target, bank:
         bank.load(target, "customer", bank.rows("customer", bad))
     assert "customer_email_check of table customer" in str(caught.value)
     with pytest.raises(MigrationError) as missing:
-        bank.load(
-            target, "customer", bank.rows("customer", [("CUST-0001", None, "Secretname", None, None, when)])
-        )
+        bank.load(target, "customer", bank.rows("customer", [("CUST-0001", None, "Secretname", None, None, when)]))
     assert "first_name" in str(missing.value)
     for told in (caught.value, missing.value):
         error: BaseException | None = told
@@ -336,9 +311,7 @@ def test_a_long_batch_is_written_in_parts(target: Target, bank: Any) -> None:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_after_any_sequence_of_loads_the_target_is_what_was_loaded_last(
-    target: Target, bank: Any, seed: int
-) -> None:
+def test_after_any_sequence_of_loads_the_target_is_what_was_loaded_last(target: Target, bank: Any, seed: int) -> None:
     """Keys move between batches, dates between months, and accounts come and go."""
     chance = random.Random(seed)  # noqa: S311  # a test's choice
     batches = ["2024-01", "2024-02", "undated"]
@@ -351,9 +324,7 @@ def test_after_any_sequence_of_loads_the_target_is_what_was_loaded_last(
             row = bank.transaction(number, when=when, account=owner, amount=chance.randint(1, 3))
             parts[chance.choice(batches)].append(row)
         empty = bank.transaction()
-        return {
-            batch: pa.Table.from_batches([empty, *rows]).combine_chunks() for batch, rows in parts.items()
-        }
+        return {batch: pa.Table.from_batches([empty, *rows]).combine_chunks() for batch, rows in parts.items()}
 
     for turn in range(10):
         snapshot = dataclasses.replace(bank.snapshot, snapshot_id=f"snapshot-{turn // 3}")

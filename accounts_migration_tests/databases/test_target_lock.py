@@ -109,9 +109,7 @@ def test_a_lock_file_stays_but_holds_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "target.db.lock").exists()
 
 
-def test_a_load_that_is_killed_leaves_the_target_as_it_was(
-    target: Target, target_url: str, bank: Any
-) -> None:
+def test_a_load_that_is_killed_leaves_the_target_as_it_was(target: Target, target_url: str, bank: Any) -> None:
     bank.load_parents(target)
     bank.load(target, "transaction", bank.transaction(1), "2024-02", source_rows=1)
     before = target.recorded_batches()

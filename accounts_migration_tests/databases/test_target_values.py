@@ -57,9 +57,7 @@ def test_transactions_come_back_as_they_were(target: Target, bank: Any) -> None:
     rows = bank.rows("transaction", values)
     bank.load_parents(target)
     bank.load(target, "transaction", rows, "undated")
-    assert bank.stored(target, "transaction") == sorted(
-        rows.to_pylist(), key=lambda row: row["transaction_id"]
-    )
+    assert bank.stored(target, "transaction") == sorted(rows.to_pylist(), key=lambda row: row["transaction_id"])
     target.constrain()
     assert target.control_totals("transaction")[("CREDIT",)] == {
         "rows": 3,

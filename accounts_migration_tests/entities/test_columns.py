@@ -68,18 +68,14 @@ def legacy_column(
         filled: Whether irregular rows hold some value in the array too, which must not count.
         offset: Rows before the first one in the buffers of the array, which is then a slice.
     """
-    irregular = {
-        place: value for place, value in enumerate(rows) if value is not None and type(value) is not dominant
-    }
+    irregular = {place: value for place, value in enumerate(rows) if value is not None and type(value) is not dominant}
     filler = FILLERS.get(dominant) if filled else None
     cells = [filler if place in irregular else value for place, value in enumerate(rows)]
     before = [FILLERS.get(dominant)] * offset
     return LegacyColumn(pa.array(before + cells, ARROW_TYPES[dominant]).slice(offset), irregular)
 
 
-def assert_read_as_the_reference(
-    kind: str, rows: Sequence[LegacyValue], column: LegacyColumn, encoding: str
-) -> None:
+def assert_read_as_the_reference(kind: str, rows: Sequence[LegacyValue], column: LegacyColumn, encoding: str) -> None:
     """Assert that a column gives, row by row, what `values` says of each of its values."""
     arrow_type, read_column, read_value = KINDS[kind]
     expected = [read_value(value, encoding) for value in rows]
@@ -88,9 +84,7 @@ def assert_read_as_the_reference(
     assert parsed.faults.dtype == parsed.repairs.dtype == np.int8
     parsed.values.validate(full=True)
     found = zip(parsed.values.to_pylist(), parsed.faults.tolist(), parsed.repairs.tolist(), strict=True)
-    assert [
-        (value, REASONS[fault] or None, REASONS[repair] or None) for value, fault, repair in found
-    ] == expected
+    assert [(value, REASONS[fault] or None, REASONS[repair] or None) for value, fault, repair in found] == expected
 
 
 def _padded(texts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
@@ -100,9 +94,7 @@ def _padded(texts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 def _blemished(texts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     """Put one character, often a harmful one, somewhere into a text or in place of another."""
-    harm = st.one_of(
-        st.sampled_from("\0 -+.0159eT:@é\u0661\u200b\n"), st.characters(exclude_categories=["Cs"])
-    )
+    harm = st.one_of(st.sampled_from("\0 -+.0159eT:@é\u0661\u200b\n"), st.characters(exclude_categories=["Cs"]))
 
     def blemish(text: str, character: str, place: int, removed: int) -> str:
         place %= len(text) + 1
@@ -190,9 +182,7 @@ def mixed_rows(draw: st.DrawFn) -> tuple[list[LegacyValue], type]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@given(
-    mixed=mixed_rows(), encoding=st.sampled_from(ENCODINGS), filled=st.booleans(), offset=st.integers(0, 3)
-)
+@given(mixed=mixed_rows(), encoding=st.sampled_from(ENCODINGS), filled=st.booleans(), offset=st.integers(0, 3))
 @settings(max_examples=80, deadline=None)
 def test_a_column_is_read_as_the_reference_reads_each_value(
     kind: str, mixed: tuple[list[LegacyValue], type], encoding: str, filled: bool, offset: int
@@ -414,9 +404,7 @@ NAMES += ["straße", "İSTANBUL", "ǆa", "ΟΔΥΣΣΕΥΣ", "a\0B", "a\0b", "A\
 
 
 @given(
-    names=st.lists(
-        st.one_of(st.none(), st.sampled_from(NAMES), st.text("aB .-'1é\n", max_size=6), st.text())
-    ),
+    names=st.lists(st.one_of(st.none(), st.sampled_from(NAMES), st.text("aB .-'1é\n", max_size=6), st.text())),
     offset=st.integers(0, 2),
 )
 @settings(deadline=None)
