@@ -44,6 +44,12 @@ def build_defs(
     )
 
 
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Return the definitions that Dagster loads: the UI, the daemon and `dagster job` find them here."""
+    return build_defs()
+
+
 def _as_resource(value: Any) -> Any:
     """Dagster knows an I/O manager by its class; every other plain object is handed on as it is."""
     return value if isinstance(value, dg.IOManager) else dg.ResourceDefinition.hardcoded_resource(value)

@@ -17,7 +17,7 @@ from typing import Any, Literal, Self
 import pyarrow as pa
 
 from accounts_migration.databases import readings
-from accounts_migration.databases.batches import is_member, keys_outside, refuse_unknown_label
+from accounts_migration.databases.batches import keys_outside, member_conditions, refuse_unknown_label
 from accounts_migration.databases.bookkeeping import (
     RecordedBatch,
     Snapshot,
@@ -348,23 +348,23 @@ class Target(ABC):
             writes (a third decimal, text or NULL for an amount, NaN, a date that is none). Such a cell
             itself is null.
         """
-        condition = "1 = 1"
-        if batch is not None:
-            refuse_unknown_label(entity, batch)
-            condition = is_member(entity, batch, "t")
-        return self._read(entity, condition)
+        if batch is None:
+            return self._read(entity, ["1 = 1"])
+        refuse_unknown_label(entity, batch)
+        return self._read(entity, member_conditions(entity, batch))
 
     def defects(self, entity: str | None = None) -> Iterator[pa.RecordBatch]:
         """Yield the rows of `migration_defect`, all or one entity's; the last column, `inexact`, is null."""
         if entity is not None and entity not in TABLES:
             raise MigrationError(f"There is no entity {entity!r}", why="its name is unknown", remedy="Check the name")
-        return self._read("migration_defect", "1 = 1" if entity is None else f"entity = '{entity}'")
+        return self._read("migration_defect", ["1 = 1" if entity is None else f"entity = '{entity}'"])
 
-    def _read(self, table: str, condition: str) -> Iterator[pa.RecordBatch]:
+    def _read(self, table: str, conditions: Sequence[str]) -> Iterator[pa.RecordBatch]:
         session = self._connect()
         try:
             self._before_scan(session)
-            yield from self._decode(table, session.stream(self._select(table, condition)))
+            for condition in conditions:
+                yield from self._decode(table, session.stream(self._select(table, condition)))
         finally:
             session.close()
 
