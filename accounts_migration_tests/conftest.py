@@ -3,21 +3,30 @@
 Here: what is needed to stand before a test begins. Not here: anything that is asserted.
 """
 
+import contextlib
 import dataclasses
 import shutil
+import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pyarrow as pa
 import pytest
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from accounts_migration.databases.embedded_postgres import embedded_postgres
 from accounts_migration.databases.target import BatchLoaded, BatchToLoad, Snapshot, Target, open_target
 from accounts_migration.databases.target_schema import canonical_schema
+from accounts_migration.definitions import build_defs
+from accounts_migration.entities import ENTITIES
+from accounts_migration.entities.policies import Policies
+from accounts_migration.instance import open_instance
+from accounts_migration.settings import Settings
 
 _NUMBERS = count(1)
 
@@ -164,3 +173,174 @@ class Bank:
 def bank() -> Bank:
     """Return the sample bank."""
     return Bank()
+
+
+LEGACY_COLUMNS = {entity.legacy_table: entity.legacy_columns for entity in ENTITIES.values()}
+
+
+def legacy_rows() -> dict[str, list[tuple[Any, ...]]]:
+    """Return a legacy bank by hand: three months and `undated`, and a defect of every action.
+
+    Of each entity but product exactly a quarter of the rows is rejected. ZQ marks personal data.
+    """
+    return {
+        "legacy_products": [
+            (1, "BASIC CHECKING", "CHK", 0.5, 1.25, 3, 100, 1),
+            (2, "Current Plus", "cur", "1.250", 0, 0, 0, "Y"),
+            (3, "Old", "CHK", 0, 0, 0, 0, 0),  # INACTIVE
+        ],
+        "legacy_customers": [
+            (1, "ZQADA", "ZQBYRON", "ZQ.Ada@example.com", "555-ZQ1", "2020-01-02", "ACTIVE"),
+            (2, "Zqgrace", "Zqhopper", None, None, None, "ACTIVE"),  # DEFAULTED
+            (3, "Zqalan", "Zqturing", "zq.alan@@example.com", "555-ZQ3", "2020-01-02", "ACTIVE"),  # INVALID_EMAIL
+            (4, "Zqidle", "Zqhands", "zq.idle@example.com", "555-ZQ4", "2020-01-02", "CLOSED"),  # INACTIVE
+        ],
+        "legacy_accounts": [
+            (1, 1, 1, "A", 100.10, "2020-01-02", None),
+            (2, 1, 2, "a", "-5.5", "2020-01-03 00:00:00", "9999-12-31"),  # SENTINEL_DATE
+            (3, 2, 1, "C", 0, "2020-02-02", "2021-01-01"),
+            (4, 3, 1, "A", 70, "2020-02-03", None),  # PARENT_REJECTED
+        ],
+        "legacy_transactions": [
+            (1, 1, "CR", 10, 10, "zq salary", "2024-01-01"),
+            (2, 1, "DR", -3.25, 6.75, None, "2024-01-02 10:11:12"),
+            (3, 2, "FE", -1, -1, " zq fee", "2024-01-31T23:59:59.5"),
+            (4, 1, "IN", 0.05, 6.80, "zq interest", "2024-02-01"),
+            (5, 1, "CR", 1.005, 7.80, "zq sub-cent", "2024-02-02"),  # SUB_CENT
+            (6, 3, "cr", 20, 20, "zq twice", "2024-02-03"),
+            (6, 3, "cr", 20, 20, "zq twice", "2024-02-03"),  # EXACT_DUPLICATE
+            (7, 2, "DR", 4.50, -5.50, "zq rent", "2024-03-04"),
+            (8, 4, "CR", 70, 70, "zq orphaned", "2024-03-05"),  # PARENT_REJECTED
+            (9, 3, "DR", -20, 0, "zq gone", "2024-03-06"),
+            (10, 1, "CR", 2, 8.80, "zq blank", " 2024-02-05 10:00"),  # a row of `undated`
+            (11, 1, "CR", 3, 11.80, "zq undated", "yesterday"),  # INVALID_DATE
+        ],
+    }
+
+
+def write_legacy(path: Path, rows: Mapping[str, Iterable[Sequence[object]]]) -> Path:
+    """Write a legacy database, its columns without types, in place of an earlier one; return its path."""
+    path.unlink(missing_ok=True)
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        for table, columns in LEGACY_COLUMNS.items():
+            connection.execute(f"CREATE TABLE {table} ({', '.join(columns)})")
+            places = ", ".join("?" * len(columns))
+            connection.executemany(f"INSERT INTO {table} VALUES ({places})", rows[table])  # noqa: S608  # our own names
+    return path
+
+
+class Migration:
+    """A migration on a real Dagster instance: runs as the UI launches them, and what they left behind."""
+
+    def __init__(self, settings: Settings, instance: dg.DagsterInstance) -> None:
+        """Take the definitions for these settings."""
+        self.settings = settings
+        self.instance = instance
+        self.definitions = build_defs(settings=settings)
+
+    def under(self, **policies: Any) -> "Migration":
+        """Return the same migration under other policies."""
+        changed = self.settings.policies.model_copy(update=policies)
+        return Migration(self.settings.model_copy(update={"policies": changed}), self.instance)
+
+    def run(
+        self, *assets: str, job: str = "__ASSET_JOB", batch: str | None = None, span: tuple[str, str] | None = None
+    ) -> dg.ExecuteInProcessResult:
+        """Run a job, or only some of its assets; for one batch, for a range of them, or for none."""
+        tags = dict(
+            zip((ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG), span, strict=True) if span else ()
+        )
+        return self.definitions.resolve_job_def(job).execute_in_process(
+            instance=self.instance,
+            raise_on_error=False,
+            partition_key=batch,
+            asset_selection=[dg.AssetKey.from_user_string(name) for name in assets] or None,
+            tags=tags,
+        )
+
+    def migrate(self) -> None:
+        """Take the snapshot, then prepare and load all batches as ranges; all must succeed."""
+        assert self.run(job="snapshot").success
+        keys = self.instance.get_dynamic_partitions("batches")
+        for job in ("prepare", "load"):
+            assert self.run(job=job, span=(keys[0], keys[-1])).success
+
+    def materialized(self, asset: str) -> set[str]:
+        """Return the materialized partitions of an asset."""
+        return set(self.instance.get_materialized_partitions(dg.AssetKey.from_user_string(asset)))
+
+    def checks(self, asset: str) -> dict[tuple[str, str | None], str]:
+        """Return (check, partition) -> status as stored last."""
+        key = dg.AssetKey.from_user_string(asset)
+        graph = self.definitions.resolve_asset_graph()
+        found: dict[tuple[str, str | None], str] = {}
+        for check in graph.get_check_keys_for_assets({key}):
+            for record in self.instance.event_log_storage.get_asset_check_execution_history(check, limit=1000):
+                found.setdefault((check.name, record.partition), record.status.value)
+        return found
+
+    def stored(self, entity: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a table of the target in canonical form, ordered by key."""
+        assert self.settings.target_db is not None
+        with open_target(self.settings.target_db) as target:
+            rows = [row for part in target.scan(entity) for row in part.to_pylist()]
+        assert [row for row in rows if row.pop("inexact") is not None] == []
+        return sorted(tuple(row.values()) for row in rows)
+
+    @staticmethod
+    def refusals(run: dg.ExecuteInProcessResult) -> dict[str, str]:
+        """Return step -> what its Failure said, of the steps of a run that refused; any other error as it is."""
+        found: dict[str, str] = {}
+        for event in run.get_step_failure_events():
+            data = event.step_failure_data
+            said = data.user_failure_data.description if data.user_failure_data else None
+            found[str(event.step_key)] = said or (data.error.to_string() if data.error else "unknown")
+        return found
+
+
+@pytest.fixture(scope="session")
+def new_target(postgres_server: str) -> Callable[[str, Path], str]:
+    """Return a function (engine, folder) -> the URL of an empty target."""
+
+    def create(engine: str, folder: Path) -> str:
+        if engine == "sqlite":
+            return str(folder / f"target_{next(_NUMBERS)}.db")
+        name = f"test_{next(_NUMBERS)}"
+        run_sql(postgres_server, f"CREATE DATABASE {name} TEMPLATE template0")
+        return postgres_server.replace("/accounts?", f"/{name}?")
+
+    return create
+
+
+@pytest.fixture(scope="session")
+def open_migration() -> Callable[..., Any]:
+    """Return a context manager (folder, target, rows, policies) -> Migration, on an instance of its own."""
+
+    @contextlib.contextmanager
+    def opened(
+        folder: Path, target: str, rows: Mapping[str, Iterable[Sequence[object]]] | None = None, **policies: Any
+    ) -> Iterator[Migration]:
+        settings = Settings(
+            source_db=write_legacy(folder / "legacy.db", rows or legacy_rows()),
+            target_db=target,
+            migration_home=folder / "home",
+            policies=Policies(**{"max_reject_rate": 0.25, **policies}),
+        )
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("DAGSTER_HOME", str(folder / "dagster"))
+            with open_instance(folder / "dagster", is_ours=True) as instance:
+                yield Migration(settings, instance)
+
+    return opened
+
+
+@pytest.fixture(name="legacy_rows")
+def legacy_rows_fixture() -> dict[str, list[tuple[Any, ...]]]:
+    """Return the rows of the legacy bank, to be changed and given to `open_migration`."""
+    return legacy_rows()
+
+
+@pytest.fixture(name="write_legacy", scope="session")
+def write_legacy_fixture() -> Callable[..., Path]:
+    """Return the function `write_legacy(path, rows)`."""
+    return write_legacy

@@ -1,0 +1,202 @@
+"""The definitions as expected data, so that no asset, check or job changes unseen; and that they load."""
+
+import itertools
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from accounts_migration.definitions import build_defs
+from accounts_migration.settings import Settings
+
+ASSETS = {
+    "legacy/snapshot": ("legacy", []),
+    "legacy/duplicates": ("legacy", ["legacy/snapshot"]),
+    "legacy/products": ("legacy", ["legacy/snapshot"]),
+    "legacy/customers": ("legacy", ["legacy/snapshot"]),
+    "legacy/accounts": ("legacy", ["legacy/snapshot"]),
+    "legacy/transactions": ("legacy", ["legacy/snapshot"]),
+    "cleaned/products": (
+        "cleaned",
+        ["legacy/accounts", "legacy/duplicates", "legacy/products", "legacy/snapshot"],
+    ),
+    "cleaned/customers": (
+        "cleaned",
+        ["legacy/accounts", "legacy/customers", "legacy/duplicates", "legacy/snapshot"],
+    ),
+    "cleaned/accounts": (
+        "cleaned",
+        ["cleaned/customers", "cleaned/products", "legacy/accounts", "legacy/duplicates", "legacy/snapshot"],
+    ),
+    "cleaned/transactions": (
+        "cleaned",
+        ["cleaned/accounts", "legacy/duplicates", "legacy/snapshot", "legacy/transactions"],
+    ),
+    "target/product": ("target", ["cleaned/products", "legacy/snapshot"]),
+    "target/customer": ("target", ["cleaned/customers", "legacy/snapshot"]),
+    "target/account": ("target", ["cleaned/accounts", "legacy/snapshot", "target/customer", "target/product"]),
+    "target/transaction": ("target", ["cleaned/transactions", "legacy/snapshot", "target/account"]),
+    "target/constraints": ("target", ["target/account", "target/customer", "target/product", "target/transaction"]),
+    "validation/referential_integrity": ("validation", ["target/constraints"]),
+    "validation/content": ("validation", ["legacy/snapshot", "target/constraints"]),
+    "validation/reconciliation": ("validation", ["legacy/snapshot", "validation/referential_integrity"]),
+}
+PARTITIONED = {"legacy/transactions", "cleaned/transactions", "target/transaction"}
+WRITERS = {"target/product", "target/customer", "target/account", "target/transaction", "target/constraints"}
+CLEANED_CHECKS = {"pandera_schema": True, "rejects_within_policy": True, "accounting_law": True}
+TARGET_CHECKS = {"accounting_law": False, "control_totals": False, "content": False}
+CHECKS = {
+    "cleaned/products": CLEANED_CHECKS,
+    "cleaned/customers": CLEANED_CHECKS,
+    "cleaned/accounts": CLEANED_CHECKS,
+    "cleaned/transactions": CLEANED_CHECKS,
+    "target/product": TARGET_CHECKS,
+    "target/customer": TARGET_CHECKS,
+    "target/account": TARGET_CHECKS,
+    "target/transaction": TARGET_CHECKS,
+    "validation/referential_integrity": {"no_orphans": False},
+    "validation/content": {"product": False, "customer": False, "account": False, "transaction": False},
+    "validation/reconciliation": {"accounting_law": False, "control_totals": False, "complete": False},
+}
+JOBS = {
+    "snapshot": {"legacy/snapshot"},
+    "prepare": {
+        "legacy/duplicates",
+        "legacy/products",
+        "legacy/customers",
+        "legacy/accounts",
+        "legacy/transactions",
+        "cleaned/products",
+        "cleaned/customers",
+        "cleaned/accounts",
+        "cleaned/transactions",
+    },
+    "load": {
+        "target/product",
+        "target/customer",
+        "target/account",
+        "target/transaction",
+        "target/constraints",
+        "validation/referential_integrity",
+        "validation/reconciliation",
+    },
+    "verify": {"validation/content", "validation/referential_integrity", "validation/reconciliation"},
+}
+CHAINS = [
+    ("legacy/products", "cleaned/products", "target/product"),
+    ("legacy/customers", "cleaned/customers", "target/customer"),
+    ("legacy/accounts", "cleaned/accounts", "target/account"),
+    ("legacy/transactions", "cleaned/transactions", "target/transaction"),
+]
+
+
+@pytest.fixture(scope="module")
+def definitions(tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
+    home = tmp_path_factory.mktemp("home")
+    return build_defs(settings=Settings(source_db=home / "legacy.db", target_db="t.db", migration_home=home))
+
+
+@pytest.fixture(scope="module")
+def graph(definitions: dg.Definitions) -> Any:
+    return definitions.resolve_asset_graph()
+
+
+def named(keys: Any) -> list[str]:
+    return sorted(key.to_user_string() for key in keys)
+
+
+def nodes(graph: Any) -> Mapping[str, Any]:
+    return {key.to_user_string(): graph.get(key) for key in graph.get_all_asset_keys()}
+
+
+def test_assets_groups_and_dependencies(graph: Any) -> None:
+    found = {name: (node.group_name, named(node.parent_keys)) for name, node in nodes(graph).items()}
+    assert found == ASSETS
+
+
+def test_only_the_chain_of_transactions_moves_in_batches(graph: Any) -> None:
+    assert {name for name, node in nodes(graph).items() if node.partitions_def is not None} == PARTITIONED
+
+
+def test_the_chain_of_transactions_shares_one_partitions_definition(graph: Any) -> None:
+    found = {nodes(graph)[name].partitions_def for name in PARTITIONED}
+    assert found == {dg.DynamicPartitionsDefinition(name="batches")}
+
+
+def test_a_range_of_batches_is_one_run(graph: Any) -> None:
+    policies = {name: node.backfill_policy for name, node in nodes(graph).items() if node.backfill_policy}
+    assert policies == dict.fromkeys(PARTITIONED, dg.BackfillPolicy.single_run())
+
+
+@pytest.mark.parametrize("chain", CHAINS, ids=lambda chain: chain[2])
+def test_an_entity_is_a_chain_of_snapshot_raw_cleaned_and_loaded(graph: Any, chain: tuple[str, str, str]) -> None:
+    links = ["legacy/snapshot", *chain]
+    parents = {name: named(node.parent_keys) for name, node in nodes(graph).items()}
+    assert [below for above, below in itertools.pairwise(links) if above in parents[below]] == links[1:]
+
+
+def test_whatever_writes_the_target_is_in_its_pool(graph: Any) -> None:
+    assert {name: node.pools for name, node in nodes(graph).items() if node.pools} == {
+        key: {"target"} for key in WRITERS
+    }
+
+
+def test_checks_and_which_of_them_block(graph: Any) -> None:
+    found: dict[str, dict[str, bool]] = defaultdict(dict)
+    for key in graph.asset_check_keys:
+        found[key.asset_key.to_user_string()][key.name] = graph.get(key).blocking
+    assert found == CHECKS
+
+
+def test_every_asset_is_described(graph: Any) -> None:
+    assert [name for name, node in nodes(graph).items() if not (node.description or "").strip()] == []
+
+
+def test_every_check_is_described(graph: Any) -> None:
+    undescribed = [
+        f"{key.asset_key.to_user_string()}:{key.name}"
+        for key in graph.asset_check_keys
+        if not graph.get_check_spec(key).description
+    ]
+    assert undescribed == []
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_a_job_selects(definitions: dg.Definitions, job: str) -> None:
+    layer = definitions.resolve_job_def(job).asset_layer
+    assert {key.to_user_string() for key in layer.selected_asset_keys} == JOBS[job]
+
+
+def test_the_jobs_stand_in_the_order_of_a_migration(definitions: dg.Definitions) -> None:
+    assert [job.name for job in definitions.jobs or []] == ["snapshot", "prepare", "load", "verify"]
+
+
+def test_every_job_is_described_and_runs_in_one_process(definitions: dg.Definitions) -> None:
+    jobs = [definitions.resolve_job_def(name) for name in JOBS]
+    assert [bool(job.description) for job in jobs] == [True] * len(JOBS)
+    assert [job.executor_def for job in jobs] == [dg.in_process_executor] * len(JOBS)
+
+
+def test_the_definitions_validate(definitions: dg.Definitions) -> None:
+    dg.Definitions.validate_loadable(definitions)
+
+
+def test_a_resource_may_be_replaced(tmp_path: Path) -> None:
+    other = object()
+    built = build_defs(settings=Settings(migration_home=tmp_path), resource_overrides={"target": other})
+    assert (built.resources or {})["target"].resource_fn(None) is other
+
+
+def test_the_definitions_load_before_anything_is_set(tmp_path: Path) -> None:
+    """Opening the UI without a source and a target is no error, and writes nothing."""
+    script = "from accounts_migration.definitions import defs; print(len(list(defs().resolve_all_asset_specs())))"
+    environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "PYTHONPATH")}
+    command = [sys.executable, "-W", "ignore", "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)  # noqa: S603  # ours
+    assert (done.stdout.strip(), list(tmp_path.iterdir())) == ("18", [])
