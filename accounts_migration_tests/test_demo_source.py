@@ -3,34 +3,18 @@
 import hashlib
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pytest
 
-from accounts_migration.databases import legacy_source
-from accounts_migration.databases.legacy_source import LegacyTable
 from accounts_migration.demo_source import KINDS, LEGACY_TABLES, DemoSummary, write_demo_source
-from accounts_migration.entities import ENTITIES, Entity
-from accounts_migration.entities.cleaning import Cleaned, clean
-from accounts_migration.entities.columns import LegacyColumn, ParsedColumn
-from accounts_migration.entities.entity import Circumstances, LegacyChunk
-from accounts_migration.entities.keys import (
-    KeyChunk,
-    KeyFates,
-    judge_duplicates,
-    referenced_keys,
-    rows_sharing_a_key,
-)
+from accounts_migration.entities import ENTITIES
+from accounts_migration.entities.cleaning import Cleaned
 from accounts_migration.entities.policies import Policies
 from accounts_migration.errors import MigrationError
-
-TAKEN = datetime(2025, 1, 15, 12, 0)
+from accounts_migration_tests.entities.judging import judge
 
 
 def asked(path: Path, query: str) -> list[tuple[Any, ...]]:
@@ -40,50 +24,7 @@ def asked(path: Path, query: str) -> list[tuple[Any, ...]]:
 
 
 def cleaned(path: Path) -> dict[str, Cleaned]:
-    """Judge all rows of a legacy database by the entities' rules, without Dagster and without a target."""
-    verdicts: dict[str, Cleaned] = {}
-    for entity in ENTITIES.values():
-        fates = {parent: KeyFates.from_tables(verdicts[parent].keys.to_batches()) for parent in entity.parents}
-        circumstances = Circumstances(
-            policies=Policies(),
-            snapshot_time=TAKEN,
-            duplicates=duplicates(path, entity),
-            parents=fates,
-            referenced=None if entity.parents else referenced_keys(references(path, entity)),
-        )
-        verdicts[entity.name] = clean(entity, chunk_of(path, entity), circumstances)
-    return verdicts
-
-
-def chunk_of(path: Path, entity: Entity) -> LegacyChunk:
-    table = LegacyTable(entity.legacy_table, entity.legacy_columns, entity.batch_column)
-    with closing(sqlite3.connect(path)) as connection:
-        connection.text_factory = bytes
-        classes = legacy_source.dominant_classes(connection, table)
-    schema = legacy_source.raw_schema(table, classes)
-    rows = pa.Table.from_batches(legacy_source.read_rows(path, table, classes, "rowid"), schema).combine_chunks()
-    whole = pa.RecordBatch.from_arrays([pa.concat_arrays(column.chunks) for column in rows.columns], schema=schema)
-    return LegacyChunk(whole, entity.legacy_columns, has_row_id=True)
-
-
-def duplicates(path: Path, entity: Entity) -> pa.Table:
-    chunk = chunk_of(path, entity)
-    table = LegacyTable(entity.legacy_table, entity.legacy_columns)
-
-    def scan() -> Iterator[KeyChunk]:
-        yield KeyChunk(np.asarray(chunk.rows["row"]), chunk.column(entity.key_column))
-
-    def parse(column: LegacyColumn) -> ParsedColumn:
-        return entity.parse_keys(column, "utf-8")
-
-    suspects = rows_sharing_a_key(scan, len(chunk), parse)
-    whole = legacy_source.read_whole_rows(path, table, "rowid", sorted(suspects)) if suspects else []
-    return judge_duplicates((row, suspects[row], encoded) for row, encoded in whole)
-
-
-def references(path: Path, entity: Entity) -> Iterator[ParsedColumn]:
-    account = ENTITIES["account"]
-    yield entity.parse_keys(chunk_of(path, account).column(account.parents[entity.name]), "utf-8")
+    return judge(path, Policies())
 
 
 def records(verdicts: dict[str, Cleaned]) -> Counter[tuple[str, str, str]]:
