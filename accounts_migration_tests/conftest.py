@@ -256,6 +256,7 @@ class Migration:
             partition_key=batch,
             asset_selection=[dg.AssetKey.from_user_string(name) for name in assets] or None,
             tags=tags,
+            run_config={"loggers": {"console": {}}},
         )
 
     def migrate(self) -> None:
@@ -269,6 +270,22 @@ class Migration:
         """Return the materialized partitions of an asset."""
         return set(self.instance.get_materialized_partitions(dg.AssetKey.from_user_string(asset)))
 
+    def metadata(self, asset: str, partition: str | None = None) -> dict[str, Any]:
+        """Return the metadata of an asset's latest materialization, of one partition if it is named."""
+        wanted = dg.AssetRecordsFilter(
+            dg.AssetKey.from_user_string(asset), asset_partitions=None if partition is None else [partition]
+        )
+        [record] = self.instance.fetch_materializations(wanted, limit=1).records
+        assert record.asset_materialization is not None
+        return {name: value.value for name, value in record.asset_materialization.metadata.items()}
+
+    def books(self) -> dict[tuple[str, str], tuple[int, int, int, int]]:
+        """Return (entity, batch) -> source rows, loaded, rejected and excluded as the target recorded them."""
+        assert self.settings.target_db is not None
+        with open_target(self.settings.target_db) as target:
+            recorded = target.recorded_batches()
+        return {(one.entity, one.batch): (one.source_rows, one.loaded, one.rejected, one.excluded) for one in recorded}
+
     def checks(self, asset: str) -> dict[tuple[str, str | None], str]:
         """Return (check, partition) -> status as stored last."""
         key = dg.AssetKey.from_user_string(asset)
@@ -278,6 +295,14 @@ class Migration:
             for record in self.instance.event_log_storage.get_asset_check_execution_history(check, limit=1000):
                 found.setdefault((check.name, record.partition), record.status.value)
         return found
+
+    def evaluation(self, asset: str, check: str, partition: str | None = None) -> dg.AssetCheckEvaluation:
+        """Return the evaluation of a check as stored last."""
+        key = dg.AssetCheckKey(dg.AssetKey.from_user_string(asset), check)
+        for record in self.instance.event_log_storage.get_asset_check_execution_history(key, limit=1000):
+            if record.partition == partition and record.evaluation is not None:
+                return record.evaluation
+        raise LookupError(f"{asset} {check} was not evaluated for {partition}")
 
     def stored(self, entity: str) -> list[tuple[Any, ...]]:
         """Return the rows of a table of the target in canonical form, ordered by key."""
@@ -334,10 +359,10 @@ def open_migration() -> Callable[..., Any]:
     return opened
 
 
-@pytest.fixture(name="legacy_rows")
-def legacy_rows_fixture() -> dict[str, list[tuple[Any, ...]]]:
-    """Return the rows of the legacy bank, to be changed and given to `open_migration`."""
-    return legacy_rows()
+@pytest.fixture(name="new_legacy_rows", scope="session")
+def new_legacy_rows_fixture() -> Callable[[], dict[str, list[tuple[Any, ...]]]]:
+    """Return the function `legacy_rows()`: rows to be changed and given to `open_migration`."""
+    return legacy_rows
 
 
 @pytest.fixture(name="write_legacy", scope="session")

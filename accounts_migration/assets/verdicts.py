@@ -2,8 +2,9 @@
 
 Here: how a check's verdict reaches Dagster from a run over one batch or over a range. Not here: what is checked.
 
-In a run over a range Dagster stores a check's result without a partition. So one evaluation is logged for each batch,
-and one summary result carries the failure that blocks what comes after.
+Dagster stores a check's result without a partition, whether the run is over one batch or over a range. So one
+evaluation is logged for each batch, else a failure in a range would stand after the batch alone has passed; and one
+summary result carries the failure that blocks what comes after.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,10 +33,9 @@ def check_results(
     verdicts: Mapping[str, Verdict],
     summary: Mapping[str, Any] | None = None,
 ) -> Iterator[dg.AssetCheckResult]:
-    """Report one check: an evaluation for each batch of a range, and the result that may block."""
+    """Report one check: an evaluation for each batch where there are batches, and the result that may block."""
     failed = [batch for batch, verdict in verdicts.items() if not verdict.passed]
-    ranged = context.has_partition_key is False and context.has_partition_key_range
-    if ranged and len(verdicts) > 1:
+    if context.assets_def.partitions_def is not None:
         for batch, verdict in verdicts.items():
             context.log_event(
                 dg.AssetCheckEvaluation(
@@ -46,6 +46,7 @@ def check_results(
                     partition=batch,
                 )
             )
+    if len(verdicts) > 1:
         metadata: dict[str, Any] = {
             "batches": len(verdicts),
             "batches failed": len(failed),
