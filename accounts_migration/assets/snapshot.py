@@ -95,7 +95,7 @@ def _duplicates_of(entity: Entity, snapshot: Snapshot, policies: Policies) -> pa
     column = entity.key_column
 
     def scan() -> Iterator[KeyChunk]:
-        for rows in read_keys(snapshot.path, table, column, manifest.classes[column], manifest.row_id):
+        for rows in read_keys(snapshot.path, table, column, manifest.classes, manifest.row_id):
             chunk = LegacyChunk(rows, (column,), manifest.row_id is not None)
             yield KeyChunk(np.asarray(rows["row"]), chunk.column(column))
 

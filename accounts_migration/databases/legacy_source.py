@@ -16,20 +16,30 @@ from pathlib import Path
 from urllib.parse import quote
 
 import adbc_driver_sqlite.dbapi
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from accounts_migration.errors import MigrationError
 from accounts_migration.legacy_values import LegacyValue, UndecodableText, source_row_json
+from accounts_migration.streams import one_after_the_other
 
 ROWS_PER_READ = 65_536
+ROWS_PER_SPAN = 2 * ROWS_PER_READ
 LARGEST_EXACT_REAL = 2**53
 UNDATED = "undated"
+FIRST_YEAR, LAST_YEAR = 1900, 2100
+MONTHS = [f"{year}-{month:02}" for year in range(FIRST_YEAR, LAST_YEAR + 1) for month in range(1, 13)]
+_LABELS = pa.array([*MONTHS, UNDATED], pa.string())
 
 _HEADER = b"SQLite format 3\x00"
 _ROW_ID_NAMES = ("rowid", "_rowid_", "oid")
 _ARROW_TYPE = {"integer": pa.int64(), "real": pa.float64(), "text": pa.string()}
 _FIRST_VALUE = {"integer": "0", "real": "0.0", "text": "''"}
+# hex() gives the bytes of TEXT as the file holds them, which may be UTF-16
+_TEXT_LETTER = "(SELECT CASE encoding WHEN 'UTF-8' THEN 't' WHEN 'UTF-16le' THEN 'l' ELSE 'm' END FROM pragma_encoding)"
+_ENCODING_OF_LETTER = {"t": "utf-8", "l": "utf-16-le", "m": "utf-16-be"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +226,7 @@ def batch_expression(table: LegacyTable) -> str:
     column = "+" + quoted(table.batch_column)
     return (
         f"CASE WHEN ({column} GLOB '[12][0-9][0-9][0-9]-0[1-9]*' OR {column} GLOB '[12][0-9][0-9][0-9]-1[0-2]*')"
-        f" AND {column} >= '1900' AND {column} < '2101' THEN substr({column}, 1, 7) ELSE '{UNDATED}' END"
+        f" AND {column} >= '1900' COLLATE BINARY AND {column} < '2101' COLLATE BINARY THEN substr({column}, 1, 7) ELSE '{UNDATED}' END"
     )
 
 
@@ -266,16 +276,46 @@ def read_rows(
         row_id: The name of the rowid, from `row_id_name`.
         batches: Only the rows of these batches; None reads all.
     """
-    for raw in _stream(path, _select(table, classes, row_id, batches)):
+    if row_id is None:
+        yield from _read(path, table, classes, _select(table, classes, None, batches))
+        return
+    yield from one_after_the_other(
+        _read(path, table, classes, _select(table, classes, row_id, batches, span))
+        for span in _spans(path, table, row_id)
+    )
+
+
+def _read(path: Path, table: LegacyTable, classes: dict[str, str], query: str) -> Iterator[pa.RecordBatch]:
+    for raw in _stream(path, query):
         yield _decoded(raw, table, classes)
 
 
+def _spans(path: Path, table: LegacyTable, row_id: str) -> Iterator[tuple[int, int]]:
+    """Yield ranges of rowids that together hold all rows, so that several can be read at once."""
+    with open_read_only(path, immutable=True) as connection:
+        query = f"SELECT min({row_id}), max({row_id}), count(*) FROM {quoted(table.name)}"
+        lowest, highest, rows = connection.execute(query).fetchone()
+    if not rows:
+        return
+    # a rowid may be anything of 64 bits, so the width goes by the number of rows
+    width = max(1, (highest - lowest) // max(1, rows // ROWS_PER_SPAN) + 1)
+    for first in range(lowest, highest + 1, width):
+        yield first, min(first + width - 1, highest)
+
+
 def read_keys(
-    path: Path, table: LegacyTable, column: str, storage_class: str, row_id: str | None
+    path: Path, table: LegacyTable, column: str, classes: dict[str, str], row_id: str | None
 ) -> Iterator[pa.RecordBatch]:
     """Stream `row`, one column and `irregular` of every row: what judging duplicates and references needs."""
-    narrow = LegacyTable(table.name, (column,))
-    return read_rows(path, narrow, {column: storage_class}, row_id)
+    if row_id is not None:
+        yield from read_rows(path, LegacyTable(table.name, (column,)), classes, row_id)
+        return
+    # a position counts the rows of the same query alone: of one column, SQLite would read an index in its own order
+    place = table.columns.index(column)
+    for rows in read_rows(path, table, classes, None):
+        chosen = rows.select(["row", "batch", column, "integers", "irregular"])
+        integers = pc.bit_wise_and(pc.shift_right(chosen["integers"], place), 1)
+        yield chosen.set_column(3, "integers", integers)
 
 
 def read_whole_rows(
@@ -317,7 +357,13 @@ def _row(row_id: str | None) -> str:
     return row_id or "row_number() OVER ()"
 
 
-def _select(table: LegacyTable, classes: dict[str, str], row_id: str | None, batches: Sequence[str] | None) -> str:
+def _select(
+    table: LegacyTable,
+    classes: dict[str, str],
+    row_id: str | None,
+    batches: Sequence[str] | None,
+    span: tuple[int, int] | None = None,
+) -> str:
     columns = [quoted(column) for column in table.columns]
     kinds = [classes[column] for column in table.columns]
     values = [_value(column, kind) for column, kind in zip(columns, kinds, strict=True)]
@@ -329,46 +375,58 @@ def _select(table: LegacyTable, classes: dict[str, str], row_id: str | None, bat
     ]
     selected = [
         f"{_row(row_id)} AS source_row",
-        f"{batch_expression(table)} AS source_batch",
         *values,
         " + ".join(integers) or "0",
         f"CASE WHEN {irregular} THEN {_encoded(table.columns)} END",
     ]
-    types = ["0", "''", *(_FIRST_VALUE[kind] for kind in kinds), "0", "''"]
+    types = ["0", *(_FIRST_VALUE[kind] for kind in kinds), "0", "''"]
     query = f"SELECT {', '.join(selected)} FROM {quoted(table.name)}"
-    if batches is not None:
-        if row_id is None:  # the position must be counted before the rows are filtered
-            query = f"SELECT * FROM ({query}) WHERE source_batch IN ({_literals(batches)})"
-        else:
-            query = f"{query} WHERE {in_batches(table, batches)}"
-    return f"SELECT {', '.join(types)} UNION ALL {query}"
+    conditions = [] if batches is None else [in_batches(table, batches)]
+    if row_id is None and conditions:  # the position must be counted before the rows are filtered
+        query = f"SELECT {', '.join(selected)}, {conditions[0]} AS wanted FROM {quoted(table.name)}"
+        names = ", ".join(["source_row", *(f"value_{place}" for place in range(len(columns) + 2)), "wanted"])
+        query = f"WITH numbered ({names}) AS ({query}) SELECT {names.removesuffix(', wanted')} FROM numbered"
+        conditions = ["wanted"]
+    if span is not None:
+        conditions.append(f"{row_id} BETWEEN {span[0]} AND {span[1]}")
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    return f"SELECT {', '.join(types)} UNION ALL {query}{where}"
 
 
 def _value(column: str, kind: str) -> str:
-    if kind != "real":
-        return f"iif(typeof({column}) = '{kind}', {column}, NULL)"
-    whole = f"(typeof({column}) = 'integer' AND {_exact_as_real(column)})"
-    return f"iif(typeof({column}) = 'real' OR {whole}, {column} + 0.0, NULL)"
+    """Return the SQL of a cell that has its column's class, else NULL.
+
+    Values compare by their class first: numbers, then text, then blobs. That is several times quicker than `typeof`,
+    which alone parts INTEGER from REAL. The plus takes the column's affinity away, so that nothing is converted.
+    """
+    if kind == "text":
+        return f"iif({_is_at_least_text(column)} AND +{column} < x'', {column}, NULL)"
+    if kind == "integer":
+        return f"iif(typeof({column}) = 'integer', {column}, NULL)"
+    return f"iif(NOT ({_is_at_least_text(column)}), {column} + 0.0, NULL)"
 
 
 def _is_irregular(column: str, kind: str) -> str:
-    if kind != "real":
-        return f"typeof({column}) NOT IN ('{kind}', 'null')"
-    return (
-        f"(typeof({column}) NOT IN ('real', 'null')"
-        f" AND NOT (typeof({column}) = 'integer' AND {_exact_as_real(column)}))"
-    )
+    """Return the SQL condition that a cell is neither NULL nor of its column's class, or no exact REAL."""
+    if kind == "text":
+        return f"NOT ({_is_at_least_text(column)}) OR +{column} >= x''"
+    if kind == "integer":
+        return f"{_is_at_least_text(column)} OR typeof({column}) = 'real'"
+    largest = LARGEST_EXACT_REAL
+    too_large = f"(+{column} > {largest} OR +{column} < -{largest}) AND typeof({column}) = 'integer'"
+    return f"{_is_at_least_text(column)} OR {too_large}"
 
 
-def _exact_as_real(column: str) -> str:
-    return f"{column} BETWEEN -{LARGEST_EXACT_REAL} AND {LARGEST_EXACT_REAL}"
+def _is_at_least_text(column: str) -> str:
+    # a collation that the column declares need not be known here
+    return f"+{column} >= '' COLLATE BINARY"
 
 
 def _encoded(columns: Sequence[str]) -> str:
     """Return the SQL that writes a row exactly: a letter for the storage class, then the value, parted by commas."""
     return " || ',' || ".join(
         f"CASE typeof({name}) WHEN 'null' THEN 'n' WHEN 'integer' THEN 'i' || {name}"
-        f" WHEN 'real' THEN 'r' || printf('%!.17g', {name}) WHEN 'text' THEN 't' || hex({name})"
+        f" WHEN 'real' THEN 'r' || printf('%!.17g', {name}) WHEN 'text' THEN {_TEXT_LETTER} || hex({name})"
         f" ELSE 'b' || hex({name}) END"
         for name in map(quoted, columns)
     )
@@ -386,31 +444,64 @@ def _from_encoded(cell: str) -> LegacyValue:
     if kind == "b":
         return raw
     try:
-        return raw.decode()
+        return raw.decode(_ENCODING_OF_LETTER[kind])
     except UnicodeDecodeError:
         return UndecodableText(raw)
 
 
 def _decoded(raw: pa.RecordBatch, table: LegacyTable, classes: dict[str, str]) -> pa.RecordBatch:
     """Turn the encoded irregular rows to JSON, and rows with TEXT that is not UTF-8 into irregular ones."""
-    columns = raw.columns
-    encoded = columns[-1]
-    irregular: dict[int, str] = {}
+    row, *cells, integers, encoded = raw.columns
+    irregular: dict[int, dict[str, LegacyValue]] = {}
     for place in pc.indices_nonzero(pc.is_valid(encoded)).to_pylist():
-        cells = map(_from_encoded, encoded[place].as_py().split(","))
-        irregular[place] = source_row_json(dict(zip(table.columns, cells, strict=True)))
-    for place in _undecodable_rows(columns[2:-2]):
+        values = map(_from_encoded, encoded[place].as_py().split(","))
+        irregular[place] = dict(zip(table.columns, values, strict=True))
+    for place in _undecodable_rows(cells):
         if place not in irregular:
-            irregular[place] = source_row_json(_exact_row(columns[2:-1], table.columns, place))
+            irregular[place] = _exact_row([*cells, integers], table.columns, place)
+    batch = _batch_column(table, raw.num_rows, cells, irregular)
+    texts = pa.nulls(raw.num_rows, pa.string())
     if irregular:
-        places = pa.array(sorted(irregular), pa.int64())
-        mask = pc.is_in(pa.array(range(raw.num_rows), pa.int64()), places)
-        columns[2:-2] = [pc.if_else(mask, pa.scalar(None, column.type), _sound(column)) for column in columns[2:-2]]
-        texts = [irregular[place] for place in sorted(irregular)]
-        columns[-1] = pc.replace_with_mask(pa.nulls(raw.num_rows, pa.string()), mask, pa.array(texts, pa.string()))
-    else:
-        columns[-1] = pa.nulls(raw.num_rows, pa.string())
-    return pa.RecordBatch.from_arrays(columns, schema=raw_schema(table, classes))
+        places = sorted(irregular)
+        mask = pc.is_in(pa.array(range(raw.num_rows), pa.int64()), pa.array(places, pa.int64()))
+        cells = [pc.if_else(mask, pa.scalar(None, cell.type), _sound(cell)) for cell in cells]
+        whole = [source_row_json(irregular[place]) for place in places]
+        texts = pc.replace_with_mask(texts, mask, pa.array(whole, pa.string()))
+    return pa.RecordBatch.from_arrays([row, batch, *cells, integers, texts], schema=raw_schema(table, classes))
+
+
+def _batch_column(
+    table: LegacyTable, rows: int, cells: Sequence[pa.Array], irregular: dict[int, dict[str, LegacyValue]]
+) -> pa.Array:
+    """Return the label of each row, as `batch_expression` gives it."""
+    if table.batch_column is None:
+        return pa.repeat(pa.scalar("all", pa.string()), rows)
+    if table.batch_column not in table.columns:
+        return pa.nulls(rows, pa.string())
+    dates = cells[table.columns.index(table.batch_column)]
+    places = months_of(dates) if pa.types.is_string(dates.type) else np.full(rows, len(MONTHS), np.int32)
+    for place, row in irregular.items():
+        value = row[table.batch_column]
+        raw = value.raw if isinstance(value, UndecodableText) else value.encode() if isinstance(value, str) else b""
+        places[place] = months_of(pa.array([raw], pa.binary()))[0]
+    return pa.DictionaryArray.from_arrays(pa.array(places), _LABELS).cast(pa.string())
+
+
+def months_of(texts: pa.Array) -> npt.NDArray[np.int32]:
+    """Return for each text (string or binary, may be null) the place in MONTHS with which it begins, else their end."""
+    offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    places = np.full(len(texts), len(MONTHS), np.int32)
+    long_enough = np.flatnonzero((np.diff(offsets) >= 7) & np.asarray(texts.is_valid()))
+    if not len(long_enough):
+        return places
+    signs = np.frombuffer(texts.buffers()[2], np.uint8)[offsets[long_enough][:, np.newaxis] + np.arange(7)]
+    digits = signs - np.uint8(ord("0"))
+    years = digits[:, :4].astype(np.int32) @ np.array([1000, 100, 10, 1], np.int32)
+    months = digits[:, 5:7].astype(np.int32) @ np.array([10, 1], np.int32)
+    valid = (digits[:, [0, 1, 2, 3, 5, 6]] <= 9).all(axis=1) & (signs[:, 4] == ord("-"))
+    valid &= (years >= FIRST_YEAR) & (years <= LAST_YEAR) & (months >= 1) & (months <= 12)
+    places[long_enough] = np.where(valid, (years - FIRST_YEAR) * 12 + months - 1, len(MONTHS))
+    return places
 
 
 def _is_sound(column: pa.Array) -> bool:
