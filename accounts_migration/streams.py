@@ -5,8 +5,9 @@ Not here: where the rows come from (`databases`, `staging`) or what they mean (`
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import pyarrow as pa
 
@@ -15,42 +16,72 @@ ROWS_PER_CHUNK = 65_536
 Item = TypeVar("Item")
 
 
-def read_ahead(items: Iterable[Item], depth: int = 2) -> Iterator[Item]:
-    """Yield the items while a thread already produces the next ones; an error of the producer is raised here."""
-    ready: queue.Queue[tuple[Item | None, BaseException | None, bool]] = queue.Queue(maxsize=depth)
-    stopped = threading.Event()
+class _Ahead(Generic[Item]):
+    """A stream that a thread of its own produces, at most `depth` items ahead of its reader, from now on."""
 
-    def hand_over(entry: tuple[Item | None, BaseException | None, bool]) -> None:
-        while not stopped.is_set():
-            try:
-                ready.put(entry, timeout=0.1)
-            except queue.Full:
-                continue
-            return
+    def __init__(self, items: Iterable[Item], depth: int) -> None:
+        self._ready: queue.Queue[tuple[Item | None, BaseException | None, bool]] = queue.Queue(maxsize=depth)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._produce, args=(items,), daemon=True)
+        self._thread.start()
 
-    def produce() -> None:
-        try:
-            for item in items:
-                hand_over((item, None, False))
-                if stopped.is_set():
-                    return
-            hand_over((None, None, True))
-        except BaseException as error:  # whatever it is, the reader must learn of it
-            hand_over((None, error, True))
-
-    thread = threading.Thread(target=produce, daemon=True)
-    thread.start()
-    try:
+    def __iter__(self) -> Iterator[Item]:
         while True:
-            item, error, finished = ready.get()
+            item, error, finished = self._ready.get()
             if error is not None:
                 raise error
             if finished:
                 return
             yield item  # type: ignore[misc]  # an entry that is neither error nor end holds an item
+
+    def close(self) -> None:
+        """Let the producer end, wherever it is, and wait for it."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _produce(self, items: Iterable[Item]) -> None:
+        try:
+            for item in items:
+                self._hand_over((item, None, False))
+                if self._stopped.is_set():
+                    return
+            self._hand_over((None, None, True))
+        except BaseException as error:  # whatever it is, the reader must learn of it
+            self._hand_over((None, error, True))
+
+    def _hand_over(self, entry: tuple[Item | None, BaseException | None, bool]) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._ready.put(entry, timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+
+def read_ahead(items: Iterable[Item], depth: int = 1) -> Iterator[Item]:
+    """Yield the items while a thread already produces the next ones; an error of the producer is raised here."""
+    ahead = _Ahead(items, depth)
+    try:
+        yield from ahead
     finally:
-        stopped.set()
-        thread.join()
+        ahead.close()
+
+
+def one_after_the_other(streams: Iterable[Iterable[Item]], at_once: int = 2, depth: int = 2) -> Iterator[Item]:
+    """Yield the items of the first stream, then of the second and so on, while `at_once` of them are produced."""
+    running: deque[_Ahead[Item]] = deque()
+    try:
+        for stream in streams:
+            running.append(_Ahead(stream, depth))
+            if len(running) == at_once:
+                yield from running[0]
+                running.popleft().close()
+        while running:
+            yield from running[0]
+            running.popleft().close()
+    finally:
+        for ahead in running:
+            ahead.close()
 
 
 def joined(batches: Iterable[pa.RecordBatch], rows: int = ROWS_PER_CHUNK) -> Iterator[pa.RecordBatch]:

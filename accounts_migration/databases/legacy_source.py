@@ -90,14 +90,19 @@ def refuse_unusable_file(path: Path) -> None:
 
 
 @contextmanager
-def open_read_only(path: Path, *, immutable: bool = False) -> Iterator[sqlite3.Connection]:
+def open_read_only(path: Path, *, immutable: bool = False, copy_of: Path | None = None) -> Iterator[sqlite3.Connection]:
     """Open a SQLite file for reading alone, text as bytes; `immutable` is for our own snapshot, which nobody writes.
+
+    Args:
+        path: The file.
+        immutable: Whether nobody writes it.
+        copy_of: The legacy database that a refusal names, where the file is a copy that will not stay.
 
     Raises:
         MigrationError: The file is missing, empty, locked, damaged or no SQLite database.
     """
     refuse_unusable_file(path)
-    what = f"Cannot read the legacy database {path}"
+    what = f"Cannot read the legacy database {copy_of or path}"
     try:
         with closing(sqlite3.connect(_uri(path, immutable), uri=True, timeout=5)) as connection:
             connection.text_factory = bytes
@@ -374,19 +379,20 @@ def _select(
         if kind == "real"
     ]
     selected = [
-        f"{_row(row_id)} AS source_row",
+        _row(row_id),
         *values,
         " + ".join(integers) or "0",
         f"CASE WHEN {irregular} THEN {_encoded(table.columns)} END",
     ]
     types = ["0", *(_FIRST_VALUE[kind] for kind in kinds), "0", "''"]
-    query = f"SELECT {', '.join(selected)} FROM {quoted(table.name)}"
     conditions = [] if batches is None else [in_batches(table, batches)]
     if row_id is None and conditions:  # the position must be counted before the rows are filtered
-        query = f"SELECT {', '.join(selected)}, {conditions[0]} AS wanted FROM {quoted(table.name)}"
-        names = ", ".join(["source_row", *(f"value_{place}" for place in range(len(columns) + 2)), "wanted"])
-        query = f"WITH numbered ({names}) AS ({query}) SELECT {names.removesuffix(', wanted')} FROM numbered"
-        conditions = ["wanted"]
+        named = [f"{value} AS value_{place}" for place, value in enumerate(selected)]
+        names = ", ".join(f"value_{place}" for place in range(len(selected)))
+        inner = f"SELECT {', '.join(named)}, {conditions[0]} AS wanted FROM {quoted(table.name)}"
+        query, conditions = f"SELECT {names} FROM ({inner})", ["wanted"]
+    else:
+        query = f"SELECT {', '.join(selected)} FROM {quoted(table.name)}"
     if span is not None:
         conditions.append(f"{row_id} BETWEEN {span[0]} AND {span[1]}")
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
