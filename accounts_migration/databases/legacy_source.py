@@ -229,10 +229,10 @@ def batch_expression(table: LegacyTable) -> str:
         return "'all'"
     # the plus takes the column's affinity away: else a numeric one would compare the text as a number
     column = "+" + quoted(table.batch_column)
-    return (
-        f"CASE WHEN ({column} GLOB '[12][0-9][0-9][0-9]-0[1-9]*' OR {column} GLOB '[12][0-9][0-9][0-9]-1[0-2]*')"
-        f" AND {column} >= '1900' COLLATE BINARY AND {column} < '2101' COLLATE BINARY THEN substr({column}, 1, 7) ELSE '{UNDATED}' END"
-    )
+    begins = f"({column} GLOB '[12][0-9][0-9][0-9]-0[1-9]*' OR {column} GLOB '[12][0-9][0-9][0-9]-1[0-2]*')"
+    # a collation that the column declares need not be known here
+    within = f"{column} >= '{FIRST_YEAR}' COLLATE BINARY AND {column} < '{LAST_YEAR + 1}' COLLATE BINARY"
+    return f"CASE WHEN {begins} AND {within} THEN substr({column}, 1, 7) ELSE '{UNDATED}' END"
 
 
 def in_batches(table: LegacyTable, batches: Sequence[str]) -> str:
@@ -296,12 +296,12 @@ def _read(path: Path, table: LegacyTable, classes: dict[str, str], query: str) -
 
 
 def _spans(path: Path, table: LegacyTable, row_id: str) -> Iterator[tuple[int, int]]:
-    """Yield ranges of rowids that together hold all rows, so that several can be read at once."""
+    """Yield ranges of rowids, at least one, that together hold all rows, so that several can be read at once."""
     with open_read_only(path, immutable=True) as connection:
         query = f"SELECT min({row_id}), max({row_id}), count(*) FROM {quoted(table.name)}"
         lowest, highest, rows = connection.execute(query).fetchone()
     if not rows:
-        return
+        lowest = highest = 0
     # a rowid may be anything of 64 bits, so the width goes by the number of rows
     width = max(1, (highest - lowest) // max(1, rows // ROWS_PER_SPAN) + 1)
     for first in range(lowest, highest + 1, width):

@@ -24,6 +24,7 @@ from accounts_migration.databases.legacy_source import (
     find_unmigrated,
     open_read_only,
     refuse_incomplete_structure,
+    refuse_unusable_file,
     row_id_name,
 )
 from accounts_migration.errors import MigrationError
@@ -33,6 +34,9 @@ MANIFEST_FILE = "manifest.json"
 
 # what `integrity_check` says of values, not of the file's structure: dirty data is for the rules to judge
 _ABOUT_VALUES = ("NULL value in", "CHECK constraint failed in", "TEXT value in", "NUMERIC value in")
+
+
+_ABOUT_WRITING = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_TRUNCATE", "SQLITE_IOERR_FSYNC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +125,15 @@ def take_snapshot(source: Path, backup_dir: Path, tables: Sequence[LegacyTable])
     Raises:
         MigrationError: The source cannot be read, lacks a table or column, or is damaged; the folder cannot be written.
     """
+    refuse_unusable_file(source)
     started = datetime.now(UTC)
     with _new_folder(backup_dir, started) as folder:
         path = folder / SNAPSHOT_FILE
         _copy(source, path, tables)
         with ThreadPoolExecutor(max_workers=1) as beside:
             digest = beside.submit(_fingerprint, path)
-            integrity = _check(path)
-            with open_read_only(path, immutable=True) as connection:
+            integrity = _check(path, source)
+            with open_read_only(path, immutable=True, copy_of=source) as connection:
                 manifests = {table.name: _describe(connection, table) for table in tables}
                 unmigrated = find_unmigrated(connection, tables)
             sha256 = digest.result()
@@ -136,7 +141,8 @@ def take_snapshot(source: Path, backup_dir: Path, tables: Sequence[LegacyTable])
             if earlier.sha256 == sha256 and earlier.source == str(source.resolve()):
                 shutil.rmtree(folder)
                 return earlier
-        snapshot_id = f"{started:%Y%m%dT%H%M%SZ}-{sha256[:8]}"
+        # with microseconds: two sources may be copied in one second, and the newest has the last name
+        snapshot_id = f"{started:%Y%m%dT%H%M%S.%fZ}-{sha256[:8]}"
         final = backup_dir / snapshot_id
         snapshot = Snapshot(
             snapshot_id=snapshot_id,
@@ -180,7 +186,12 @@ def _copy(source: Path, path: Path, tables: Sequence[LegacyTable]) -> None:
         refuse_incomplete_structure(origin, tables)
         with closing(sqlite3.connect(path)) as copy:
             copy.execute("PRAGMA synchronous = OFF")
-            origin.backup(copy)
+            try:
+                origin.backup(copy)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorname in _ABOUT_WRITING:
+                    raise OSError(str(error)) from error  # of the backup folder, not of the source
+                raise
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
@@ -190,18 +201,18 @@ def _fingerprint(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _check(path: Path) -> str:
+def _check(path: Path, source: Path) -> str:
     """Return the verdict of integrity_check.
 
     Raises:
         MigrationError: The structure of the file is damaged.
     """
-    with open_read_only(path, immutable=True) as connection:
+    with open_read_only(path, immutable=True, copy_of=source) as connection:
         lines = [row[0].decode("utf-8", "replace") for row in connection.execute("PRAGMA integrity_check(20)")]
     damage = [line for line in lines if line != "ok" and not line.startswith(_ABOUT_VALUES)]
     if damage:
         raise MigrationError(
-            "The legacy database is damaged",
+            f"The legacy database {source} is damaged",
             why=f"integrity_check found: {'; '.join(damage[:3])}",
             remedy="Restore it from a backup, or recover it with `sqlite3 FILE .recover` into a new file",
         )
