@@ -314,12 +314,17 @@ class Migration:
 
     @staticmethod
     def refusals(run: dg.ExecuteInProcessResult) -> dict[str, str]:
-        """Return step -> what its Failure said, of the steps of a run that refused; any other error as it is."""
+        """Return step -> what was refused and why, of the steps of a run that failed; any other error as it is."""
         found: dict[str, str] = {}
-        for event in run.get_step_failure_events():
-            data = event.step_failure_data
-            said = data.user_failure_data.description if data.user_failure_data else None
-            found[str(event.step_key)] = said or (data.error.to_string() if data.error else "unknown")
+        for event in run.all_events:
+            error = event.step_failure_data.error if event.is_step_failure else None
+            while error is not None:
+                kind, _, message = str(error.message).partition(": ")
+                found.setdefault(str(event.step_key), str(error.message))
+                if kind.endswith(("MigrationError", "UsageError")):
+                    found[str(event.step_key)] = message.strip()
+                    break
+                error = error.cause
         return found
 
 
