@@ -30,7 +30,7 @@ def source_totals(
     table: LegacyTable,
     groups: Sequence[str],
     measures: Sequence[str],
-    cents_of_text: Callable[[LegacyValue], int | None],
+    read_cents: Callable[[LegacyValue], int | None],
     unsigned: Sequence[str] = (),
     batches: Sequence[str] | None = None,
 ) -> Iterator[SourceTotal]:
@@ -41,7 +41,7 @@ def source_totals(
         table: The legacy table.
         groups: The columns that hold codes or keys.
         measures: The columns that hold money.
-        cents_of_text: Reads an amount written as TEXT in any other than the plainest form.
+        read_cents: Reads an amount that stands in any other than the plainest form, as `+5` or 0.1 + 0.2.
         unsigned: Those of the measures that are added without their sign.
         batches: Only the rows of these batches; None adds all.
     """
@@ -61,9 +61,12 @@ def source_totals(
         f" GROUP BY {', '.join(keys)}"
     )
     with open_read_only(path, immutable=True) as connection:
+        # hex() gives the bytes of TEXT as the file holds them, which may be UTF-16
+        encoding = connection.execute("PRAGMA encoding").fetchone()[0].decode()
         connection.create_function(
-            "cents_of_text", 1, lambda digits: cents_of_text(_legacy_value(bytes.fromhex(digits), b"text"))
+            "cents_of_text", 1, lambda digits: read_cents(_legacy_value(bytes.fromhex(digits), b"text", encoding))
         )
+        connection.create_function("cents_of_real", 1, read_cents)
         for row in connection.execute(query):
             yield _source_total(row, len(groups), measures)
 
@@ -84,36 +87,32 @@ def _cents(column: str) -> str:
     """Return the SQL for a cell's cents; NULL unless it is a number of at most two decimals below 10^13.
 
     TEXT in the plainest form is a number through and through (the comparison converts it only then); any other TEXT,
-    as one with a sign or with more digits than a REAL holds, is read by `cents_of_text`.
+    as one with a sign or with more digits than a REAL holds, is read by `cents_of_text`. A REAL that is not the very
+    one nearest to some cents is read by `cents_of_real`: its 15 digits are not to be had by adding a half.
     """
     text = f"CAST({column} AS NUMERIC)"
     return (
         f"CASE typeof({column})"
-        f" WHEN 'real' THEN {_cents_of_number(column, _rounded_to_15_digits(column))}"
-        f" WHEN 'integer' THEN {_cents_of_number(column, column)}"
+        f" WHEN 'real' THEN {_cents_of_number(column, f'cents_of_real({column})')}"
+        f" WHEN 'integer' THEN {_cents_of_number(column, 'NULL')}"
         f" WHEN 'text' THEN CASE WHEN length({column}) <= 15 AND {column} NOT GLOB '*[^.0-9]*'"
         f" AND {column} GLOB '[0-9]*' AND {column} GLOB '*[0-9]' AND {text} = {column}"
-        f" THEN {_cents_of_number(text, text)} ELSE cents_of_text(hex({column})) END END"
+        f" THEN {_cents_of_number(text, 'NULL')} ELSE cents_of_text(hex({column})) END END"
     )
 
 
-def _cents_of_number(number: str, exact: str) -> str:
+def _cents_of_number(number: str, otherwise: str) -> str:
     rounded = f"CAST({number} * 100 + iif({number} < 0, -0.5, 0.5) AS INTEGER)"
     return (
         f"CASE WHEN {number} < {_LARGEST} AND {number} > -{_LARGEST} THEN"
-        f" CASE WHEN {rounded} / 100.0 = {number} THEN {rounded}"
-        f" WHEN {rounded} / 100.0 = {exact} THEN {rounded} END END"
+        f" CASE WHEN {rounded} / 100.0 = {number} THEN {rounded} ELSE {otherwise} END END"
     )
 
 
-def _rounded_to_15_digits(column: str) -> str:
-    return f"CAST(printf('%.15g', {column}) AS REAL)"
-
-
-def _legacy_value(cell: object, kind: object) -> LegacyValue:
+def _legacy_value(cell: object, kind: object, encoding: str = "utf-8") -> LegacyValue:
     if isinstance(cell, bytes) and kind == b"text":
         try:
-            return cell.decode()
+            return cell.decode(encoding)
         except UnicodeDecodeError:
             return UndecodableText(cell)
     return cell  # type: ignore[return-value]  # sqlite3 returns None, int, float and bytes
