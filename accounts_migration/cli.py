@@ -81,6 +81,7 @@ def migrate(
     from accounts_migration.settings import load_settings
 
     settings = load_settings(_policies(policy), source_db=source, target_db=target)
+    console.refuse_unwritable(summary)
     log = logs.start_log(settings.logs, quiet=False)
     outcome = migration.migrate(settings, batches or [])
     console.show_outcome(outcome, settings, log, "MIGRATED")
@@ -98,6 +99,7 @@ def verify(
     from accounts_migration.settings import load_settings
 
     settings = load_settings(_policies(policy), source_db=source, target_db=target)
+    console.refuse_unwritable(summary)
     log = logs.start_log(settings.logs, quiet=False)
     outcome = migration.verify(settings, keep_policies=bool(policy))
     console.show_outcome(outcome, settings, log, "VERIFIED")
@@ -135,7 +137,7 @@ def _defect_rows(batches: Any, show_personal_data: bool) -> Iterator[dict[str, A
     from accounts_migration.entities.defects import without_personal_data
 
     for batch in batches:
-        for row in batch.to_pylist():
+        for row in batch.drop_columns(["inexact"]).to_pylist():
             yield row if show_personal_data else without_personal_data(row)
 
 
@@ -229,6 +231,9 @@ def app_main() -> None:
     except MigrationError as error:
         console.show_error(error)
         sys.exit(2 if isinstance(error, UsageError) else 1)
+    except OSError as error:
+        console.ERROR.print(f"The command failed: {error}", markup=False, soft_wrap=True)
+        sys.exit(1)
     except KeyboardInterrupt:
         console.ERROR.print("[bold red]Stopped.[/] What was loaded is whole; run the same command again to go on.")
         sys.exit(1)

@@ -4,6 +4,7 @@ Here: tables and sentences. Not here: what they report (`accounts_migration.migr
 """
 
 import json
+import os
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from accounts_migration.errors import MigrationError
+from accounts_migration.errors import MigrationError, UsageError
 from accounts_migration.migration import Outcome
 from accounts_migration.reconciliation.amounts import amount
 from accounts_migration.reconciliation.promises import ControlTotal
@@ -114,7 +115,8 @@ def _checks(outcome: Outcome) -> Table:
     for name in ("asset", "check", "verdict"):
         table.add_column(name)
     for check in outcome.checks:
-        verdict = "[green]passed[/]" if check.passed else "[bold red]FAILED[/]"
+        failed = "[yellow]warning[/]" if check.is_warning else "[bold red]FAILED[/]"
+        verdict = "[green]passed[/]" if check.passed else failed
         table.add_row(check.asset, check.check, verdict)
     return table
 
@@ -127,6 +129,16 @@ def _defects(defects: list[dict[str, Any]]) -> Table:
         cells = (row[name] for name in ("entity", "batch", "source_key", "source_row_id", "reasons", "column"))
         table.add_row(*("" if cell is None else _plain(str(cell)) for cell in cells))
     return table
+
+
+def refuse_unwritable(path: Path | None) -> None:
+    """Raise UsageError where the summary cannot be written: before the migration, not after it."""
+    if path is not None and (path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)):
+        raise UsageError(
+            f"Cannot write the summary {path}",
+            why="it is a folder, its folder is missing, or this user may not write there",
+            remedy="Name another file with --json",
+        )
 
 
 def write_json(outcome: Outcome, path: Path) -> None:

@@ -1,6 +1,7 @@
 """The Dagster definitions: everything is assembled here, nothing is defined here."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -9,6 +10,7 @@ from accounts_migration.assets.chain import build_chains
 from accounts_migration.assets.constraints import constraints
 from accounts_migration.assets.snapshot import duplicates, snapshot
 from accounts_migration.assets.validation import build_validation
+from accounts_migration.errors import UsageError
 from accounts_migration.io_managers import SnapshotIOManager, StagingIOManager
 from accounts_migration.jobs import build_jobs
 from accounts_migration.logs import migration_logger
@@ -24,8 +26,12 @@ def build_defs(
     Args:
         settings: Where source and target are; the environment's where None.
         resource_overrides: Resources by name that replace the usual ones.
+
+    Raises:
+        UsageError: Source and target are one file.
     """
     chosen = settings or load_settings()
+    _refuse_target_in_source(chosen)
     legacy = LegacyResource(chosen.source_db, chosen.backups, chosen.migration_home)
     resources = {
         "legacy": legacy,
@@ -48,6 +54,18 @@ def build_defs(
 def defs() -> dg.Definitions:
     """Return the definitions that Dagster loads: the UI, the daemon and `dagster job` find them here."""
     return build_defs()
+
+
+def _refuse_target_in_source(chosen: Settings) -> None:
+    """The legacy database is read-only, always: not a table of ours may come into it."""
+    target = Path((chosen.target_db or "").removeprefix("sqlite:///")).expanduser()
+    source = chosen.source_db
+    if source and chosen.target_db and source.exists() and target.exists() and target.samefile(source):
+        raise UsageError(
+            f"Cannot migrate {source} into itself",
+            why="SOURCE and TARGET are the same file",
+            remedy="Name another file as TARGET",
+        )
 
 
 def _as_resource(value: Any) -> Any:

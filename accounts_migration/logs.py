@@ -12,6 +12,8 @@ from pathlib import Path
 
 import dagster as dg
 
+from accounts_migration.errors import MigrationError
+
 NAME = "accounts_migration"
 
 
@@ -50,9 +52,16 @@ migration_logger = dg.LoggerDefinition(_migration_logger, description="Short lin
 
 def start_log(folder: Path, *, quiet: bool) -> Path:
     """Send what is said to a new file in LOG_DIR and, unless quiet, to the terminal; return the file."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / f"migration_{datetime.now(UTC):%Y%m%d_%H%M%S}.log"
-    path.touch(mode=0o600)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)
+    except OSError as error:
+        raise MigrationError(
+            f"Cannot write a log into {folder}",
+            why=str(error.strerror),
+            remedy="Name a folder that this user may write to in LOG_DIR or MIGRATION_HOME",
+        ) from error
     logger = logging.getLogger(NAME)
     logger.propagate = False
     logger.handlers.clear()

@@ -65,6 +65,10 @@ class LegacyResource:
             )
         return self._source
 
+    def refuse_unnamed(self) -> None:
+        """Raise UsageError where no source is set: before a run is launched, not within it."""
+        _ = self.source
+
     @property
     def _pointer(self) -> Path:
         name = hashlib.sha256(str(self.source.resolve()).encode()).hexdigest()[:16]

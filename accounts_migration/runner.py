@@ -8,9 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
+import sqlalchemy
+from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from dagster_shared.error import SerializableErrorInfo
 
+from accounts_migration.errors import MigrationError
 from accounts_migration.partitions import BATCHES
 
 _EXPLAINED = ("MigrationError", "UsageError", "ConstraintViolated")
@@ -24,6 +27,7 @@ class CheckVerdict:
     check: str
     passed: bool
     blocking: bool
+    is_warning: bool
     metadata: dict[str, object] = field(default_factory=dict)
 
 
@@ -49,23 +53,38 @@ def run_job(
         instance: Where the run is recorded.
         job: The job's name.
         batches: First and last batch of a contiguous range; None for a job without batches.
+
+    Raises:
+        MigrationError: Somebody stopped the run, or it cannot be recorded.
     """
     tags = {}
     if batches:
         tags = {ASSET_PARTITION_RANGE_START_TAG: batches[0], ASSET_PARTITION_RANGE_END_TAG: batches[-1]}
-    result = definitions.resolve_job_def(job).execute_in_process(
-        instance=instance, raise_on_error=False, tags=tags, run_config={"loggers": {"console": {}}}
-    )
+    try:
+        result = definitions.resolve_job_def(job).execute_in_process(
+            instance=instance, raise_on_error=False, tags=tags, run_config={"loggers": {"console": {}}}
+        )
+    except DagsterExecutionInterruptedError:
+        raise _stopped(job) from None
+    except sqlalchemy.exc.DBAPIError as error:
+        raise MigrationError(
+            f"The run {job} cannot be recorded in the Dagster instance",
+            why=str(error.orig),
+            remedy="Free disk space below MIGRATION_HOME, or check DAGSTER_HOME. What was loaded is whole; run again",
+        ) from error
+    if any(_is_interruption(event) for event in result.all_events):
+        raise _stopped(job)
     checks = [
         CheckVerdict(
             asset=evaluation.asset_key.to_user_string(),
             check=evaluation.check_name,
             passed=evaluation.passed,
             blocking=bool(evaluation.blocking),
+            is_warning=evaluation.severity == dg.AssetCheckSeverity.WARN,
             metadata={name: value.value for name, value in evaluation.metadata.items()},
         )
         for evaluation in result.get_asset_check_evaluations()
-        if evaluation.partition is None or not batches or batches[0] == batches[-1]
+        if evaluation.partition is None
     ]
     problems = list(dict.fromkeys(_problems(result)))
     metadata = {
@@ -74,6 +93,23 @@ def run_job(
         if event.asset_key is not None and event.partition is None
     }
     return RunOutcome(job, result.run_id, result.success, problems, checks, metadata)
+
+
+def _stopped(job: str) -> MigrationError:
+    return MigrationError(
+        f"The run {job} was stopped",
+        why="somebody asked for it, as Ctrl-C does",
+        remedy="What was loaded is whole; run the same command again to go on",
+    )
+
+
+def _is_interruption(event: dg.DagsterEvent) -> bool:
+    error = event.step_failure_data.error if event.is_step_failure else None
+    while error is not None:
+        if error.cls_name == DagsterExecutionInterruptedError.__name__:
+            return True
+        error = error.cause
+    return False
 
 
 def _problems(result: dg.ExecuteInProcessResult) -> Iterator[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from accounts_migration.entities.policies import Policies
 from accounts_migration.errors import UsageError
@@ -21,7 +21,7 @@ POLICY_FILE = "migration.toml"
 class Settings(BaseSettings):
     """Where things are; each field is read from the environment variable of its name in capitals."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
 
     source_db: Path | None = Field(default=None, description="the legacy SQLite file")
     target_db: str | None = Field(default=None, description="a path, sqlite:///... or postgresql://...")
@@ -76,12 +76,18 @@ def load_settings(policies: Mapping[str, Any] | None = None, **values: Any) -> S
         raise UsageError(
             "A setting is not allowed", why=problems, remedy="See the table of settings in the README"
         ) from error
+    except (SettingsError, UnicodeDecodeError) as error:
+        raise UsageError(
+            "Cannot read the settings",
+            why=str(error),
+            remedy="Check the environment and .env; POLICIES is none of them",
+        ) from error
 
 
 def _from_environment() -> dict[str, str]:
-    """Return the policies that the environment or `.env` sets, each by its name in capitals."""
+    """Return the policies that the environment or `.env` sets, each by its name in capitals; blank is not set."""
     found = _dot_env() | {
-        name: os.environ[name] for name in map(str.upper, Policies.model_fields) if name in os.environ
+        name: os.environ[name] for name in map(str.upper, Policies.model_fields) if os.environ.get(name)
     }
     return {name.lower(): value for name, value in found.items()}
 
@@ -90,7 +96,7 @@ def _dot_env() -> dict[str, str]:
     from dotenv import dotenv_values
 
     names = set(map(str.upper, Policies.model_fields))
-    return {name: value for name, value in dotenv_values(".env").items() if name in names and value is not None}
+    return {name: value for name, value in dotenv_values(".env").items() if name in names and value}
 
 
 def _from_file(path: Path | None) -> dict[str, Any]:
@@ -98,8 +104,10 @@ def _from_file(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        content = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        if set(content) - {"policies"} or not isinstance(content.get("policies", {}), dict):
+            raise ValueError(f"it holds {', '.join(content)}; a table [policies] is all that is read")
+    except (OSError, ValueError) as error:
         raise UsageError(
             f"Cannot read the policies in {path}",
             why=str(error),

@@ -37,7 +37,7 @@ from accounts_migration.databases.target_schema import (
     key_of,
     quoted,
 )
-from accounts_migration.errors import MigrationError
+from accounts_migration.errors import MigrationError, UsageError
 
 # named parameters, because the others double every percent sign
 _DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
@@ -326,7 +326,7 @@ def display_name(url: str) -> str:
     """Return the URL without any password.
 
     Raises:
-        MigrationError: The URL cannot be taken apart, so that nobody can tell where its password ends.
+        UsageError: The URL cannot be taken apart, so that nobody can tell where its password ends.
     """
     try:
         parts = urlsplit(url)
@@ -336,7 +336,7 @@ def display_name(url: str) -> str:
     except ValueError:
         whole = False
     if not whole:
-        raise MigrationError(
+        raise UsageError(
             "Cannot read the URL of the target",
             why="its parts cannot be told apart",
             remedy="Write postgresql://USER@HOST:PORT/DATABASE, with special characters percent-encoded, "

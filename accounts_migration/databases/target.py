@@ -9,7 +9,7 @@ from accounts_migration.databases.bookkeeping import RecordedBatch, Snapshot
 from accounts_migration.databases.postgres_target import PostgresTarget
 from accounts_migration.databases.sqlite_target import SqliteTarget
 from accounts_migration.databases.target_interface import BatchLoaded, BatchToLoad, Target
-from accounts_migration.errors import MigrationError
+from accounts_migration.errors import UsageError
 
 __all__ = ["BatchLoaded", "BatchToLoad", "RecordedBatch", "Snapshot", "Target", "open_target"]
 
@@ -22,8 +22,8 @@ def open_target(url: str) -> Target:
             `postgresql://USER@HOST:PORT/DATABASE` (the password from PGPASSWORD or .pgpass).
 
     Raises:
-        MigrationError: The path or URL is wrong, or the server cannot be reached or refuses; without the
-            password.
+        UsageError: The path or URL is wrong.
+        MigrationError: The server cannot be reached or refuses; without the password.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
@@ -32,7 +32,7 @@ def open_target(url: str) -> Target:
         return SqliteTarget(_path(rest[1:]))
     if scheme in ("postgresql", "postgres"):
         return PostgresTarget(url)
-    raise MigrationError(
+    raise UsageError(
         "Cannot open the target",
         why=f"a URL that begins with {scheme}:// is none of a target",
         remedy="Give a path, sqlite:///PATH or postgresql://USER@HOST:PORT/DATABASE",
@@ -41,7 +41,7 @@ def open_target(url: str) -> Target:
 
 def _path(text: str) -> Path:
     if not text or text == ":memory:":
-        raise MigrationError(
+        raise UsageError(
             "Cannot open the target",
             why="it names no file",
             remedy="Give the path of a SQLite file to migrate into",

@@ -4,9 +4,9 @@ Here: which choices a bank has, and which values are allowed. Not here: where th
 (`accounts_migration.settings`) and what they do (the entity files).
 """
 
-import codecs
 import hashlib
 from collections.abc import Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import Annotated, Literal
 
@@ -19,8 +19,8 @@ TRANSACTION_TYPES: Mapping[str, str] = MappingProxyType({"CR": "CREDIT", "DR": "
 
 def _known_encoding(name: str) -> str:
     try:
-        codecs.lookup(name)
-    except LookupError as error:
+        "".encode(name)  # a code page of text: `hex` and `zlib` are codecs, too
+    except (LookupError, ValueError) as error:
         raise ValueError(f"unknown code page {name!r}; try utf-8, cp1252, latin-1 or cp850") from error
     return name
 
@@ -54,7 +54,16 @@ def _usable_formats(formats: tuple[str, ...]) -> tuple[str, ...]:
     for text in formats:
         if "%Y" not in text and "%y" not in text and text not in ("%c", "%x", "%G"):
             raise ValueError(f"the date format {text!r} names no year")
+        _refuse_unknown_directive(text)
     return formats
+
+
+def _refuse_unknown_directive(text: str) -> None:
+    try:
+        datetime.strptime("", text)  # only the format is of interest
+    except ValueError as error:
+        if "does not match" not in str(error):
+            raise ValueError(f"the date format {text!r} cannot be used: {error}") from error
 
 
 class Policies(BaseModel):

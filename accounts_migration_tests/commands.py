@@ -1,0 +1,90 @@
+"""The command line as people start it, a small bank to migrate, and all that a target holds.
+
+Here: what the tests of whole commands share. Not here: anything that is asserted.
+"""
+
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from accounts_migration.databases.target import open_target
+from accounts_migration.entities import ENTITIES
+from accounts_migration.entities.policies import Policies
+from accounts_migration.settings import Settings
+
+PROGRAM = Path(sys.executable).with_name("accounts-migration")
+SETTING_NAMES = [name.upper() for name in (*Settings.model_fields, *Policies.model_fields)]
+
+BANK = """
+CREATE TABLE legacy_products (product_code, product_description, account_type, int_rate, debit_fee, maint_fee,
+    min_bal_int, active);
+CREATE TABLE legacy_customers (customer_number, first_name, last_name, email_address, phone_number, created_date,
+    status);
+CREATE TABLE legacy_accounts (account_number, customer_number, product_code, account_status, current_balance,
+    open_date, close_date);
+CREATE TABLE legacy_transactions (trans_id, account_number, trans_type, trans_amount, balance_after, description,
+    trans_date);
+INSERT INTO legacy_products VALUES (1, 'BASIC', 'CHK', 1.5, 0.25, 3, 100, 1), (2, 'USA Saver', 'CUR', 0, 0, 0, 0, 'Y'),
+    (3, 'OLD', 'CHK', 0, 0, 0, 0, 0);
+INSERT INTO legacy_customers VALUES (1, 'ADA', 'BYRON', 'Ada@Example.org', '555-1815', '2020-01-02', 'ACTIVE'),
+    (2, 'GRACE', 'HOPPER', NULL, NULL, NULL, 'active');
+INSERT INTO legacy_accounts VALUES (10, 1, 1, 'A', 100.25, '2020-01-02', NULL),
+    (11, 2, 2, 'C', -5, '2020-01-02', '9999-12-31');
+INSERT INTO legacy_transactions VALUES (1, 10, 'CR', 10.10, 10.10, 'salary', '2024-01-05'),
+    (2, 10, 'DR', -0.10, 10, 'tea', '2024-02-05 10:00:00'), (3, 11, 'FE', 1, 9, NULL, '2024-03-01T01:02:03.5'),
+    (4, 10, 'IN', '0.01', 10.01, 'interest', '2024-03-31');
+"""
+
+
+def change(path: Path, *statements: str) -> None:
+    """Run statements on a SQLite file, and commit them."""
+    with closing(sqlite3.connect(path)) as connection:
+        for statement in statements:
+            connection.executescript(statement)
+        connection.commit()
+
+
+def write_bank(path: Path, *statements: str) -> Path:
+    """Write a legacy database that holds no bad row, then run the statements on it; return its path."""
+    change(path, BANK, *statements)
+    return path
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Return this environment with these settings and no others."""
+    return {name: value for name, value in os.environ.items() if name not in SETTING_NAMES} | settings
+
+
+def started(folder: Path, *words: object, **settings: str) -> "subprocess.Popen[str]":
+    """Start `accounts-migration WORDS` in the folder."""
+    return subprocess.Popen(  # noqa: S603  # the program under test
+        [str(PROGRAM), *map(str, words)],
+        cwd=folder,
+        env=environment(**settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def command(folder: Path, *words: object, **settings: str) -> "subprocess.CompletedProcess[str]":
+    """Run `accounts-migration WORDS` in the folder to its end."""
+    process = started(folder, *words, **settings)
+    out, err = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def content(url: str) -> dict[str, list[dict[str, Any]]]:
+    """Return every row of a target and of its books, in order and in one form for both engines, without `loaded_at`."""
+    with open_target(url) as target:
+        tables = {name: [row for part in target.scan(name) for row in part.to_pylist()] for name in ENTITIES}
+        tables["migration_defect"] = [row for part in target.defects() for row in part.to_pylist()]
+        tables["migration_batch"] = [asdict(recorded) for recorded in target.recorded_batches()]
+    for recorded in tables["migration_batch"]:
+        del recorded["loaded_at"]
+    return {name: sorted(rows, key=repr) for name, rows in tables.items()}
