@@ -71,7 +71,9 @@ class Staged:
         """
         path = self.folder / batch / MANIFEST
         try:
-            manifest: dict[str, Any] = json.loads(path.read_text())
+            manifest = json.loads(path.read_text())
+            if not isinstance(manifest, dict) or "files" not in manifest:
+                raise ValueError("no manifest")
         except (OSError, ValueError) as error:
             raise MigrationError(
                 f"Nothing is staged of {self.name} for batch {batch}",
@@ -98,7 +100,7 @@ class Staged:
         for batch in self.batches if batches is None else batches:
             for file in self.manifest(batch)["files"].get(table, []):
                 with self._open(batch, file) as source:
-                    reader = pq.ParquetFile(source)
+                    reader = pq.ParquetFile(source, page_checksum_verification=True)
                     for rows in reader.iter_batches(ROWS_PER_CHUNK, columns=columns):
                         label = pa.repeat(pa.scalar(batch, pa.string()), rows.num_rows)
                         schema = pa.schema([pa.field("batch", pa.string()), *rows.schema])
@@ -129,6 +131,7 @@ class StagingWriter:
         self._sizes: dict[tuple[str, str], int] = {}
         self._files: dict[str, dict[str, list[str]]] = {batch: {} for batch in output.batches}
         self._counts: dict[str, dict[str, int]] = {batch: dict.fromkeys(output.schemas, 0) for batch in output.batches}
+        self._published: set[str] = set()
 
     def write(self) -> dict[str, dict[str, Any]]:
         """Write everything and return the manifest of each batch; on any failure the old state stands."""
@@ -138,7 +141,11 @@ class StagingWriter:
                     self._take(name, table)
             for place in list(self._pending):
                 self._flush(place)
-            return {batch: self._publish(batch) for batch in self._output.batches}
+            # all of them before the first is published: a summary may refuse
+            manifests = {batch: self._prepare(batch) for batch in self._output.batches}
+            for batch in self._output.batches:
+                self._publish(batch)
+            return manifests
         except OSError as error:
             self._discard()
             raise MigrationError(
@@ -178,28 +185,34 @@ class StagingWriter:
                 compression="lz4",
                 use_dictionary=False,
                 write_statistics=False,
+                write_page_checksum=True,
             )
 
-    def _publish(self, batch: str) -> dict[str, Any]:
-        folder = self._folder / batch
+    def _prepare(self, batch: str) -> dict[str, Any]:
         manifest = {
             **self._output.summary(batch),
             "snapshot_id": self._output.snapshot_id,
             "counts": self._counts[batch],
             "files": self._files[batch],
         }
-        partial = folder / f"{MANIFEST}.{self._token}"
-        with _create(partial) as file:
+        with _create(self._partial(batch)) as file:
             file.write(json.dumps(manifest).encode())
-        partial.rename(folder / MANIFEST)
+        return manifest
+
+    def _partial(self, batch: str) -> UPath:
+        return self._folder / batch / f"{MANIFEST}.{self._token}"
+
+    def _publish(self, batch: str) -> None:
+        folder = self._folder / batch
+        self._partial(batch).rename(folder / MANIFEST)
+        self._published.add(batch)
         current = {MANIFEST, *(file for files in self._files[batch].values() for file in files)}
         for path in folder.iterdir():
             if path.name not in current:
                 path.unlink(missing_ok=True)
-        return manifest
 
     def _discard(self) -> None:
-        for batch in self._files:
+        for batch in self._files.keys() - self._published:
             folder = self._folder / batch
             for path in folder.glob(f"*{self._token}*") if folder.exists() else []:
                 path.unlink(missing_ok=True)
