@@ -53,7 +53,7 @@ def run_sql(url: str, *statements: str) -> list[tuple[Any, ...]]:
     return rows
 
 
-@pytest.fixture(name="run_sql")
+@pytest.fixture(name="run_sql", scope="session")
 def run_sql_fixture() -> Any:
     """Return the function `run_sql(url, *statements)`."""
     return run_sql
@@ -340,6 +340,18 @@ def new_target(postgres_server: str) -> Callable[[str, Path], str]:
         return postgres_server.replace("/accounts?", f"/{name}?")
 
     return create
+
+
+@pytest.fixture(scope="session")
+def copy_postgres(postgres_server: str) -> Callable[[str], str]:
+    """Return a function URL -> the URL of a new database of the same content."""
+
+    def copied(url: str) -> str:
+        original, name = url.rpartition("?")[0].rpartition("/")[2], f"test_{next(_NUMBERS)}"
+        run_sql(postgres_server, f"CREATE DATABASE {name} TEMPLATE {original}")
+        return postgres_server.replace("/accounts?", f"/{name}?")
+
+    return copied
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 Here: the form in which both sides are compared. Not here: the SQL (`accounts_migration.databases.readings`).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from accounts_migration.databases.target import Target
@@ -16,10 +17,9 @@ class BatchFigures:
     rows: dict[str, int]
     totals: dict[str, Totals]
 
-    @property
-    def overall(self) -> Totals:
-        """Return the totals over all batches."""
-        return added(self.totals.values())
+    def of(self, batches: Iterable[str]) -> Totals:
+        """Return the totals over some batches."""
+        return added(self.totals.get(batch, {}) for batch in batches)
 
 
 def counts_and_totals(target: Target, entity: str) -> BatchFigures:

@@ -1,0 +1,514 @@
+"""Every fault planted in a loaded target, or in the cleaning itself, is found and named by the validation."""
+
+import dataclasses
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from accounts_migration.definitions import build_defs
+from accounts_migration.entities import columns
+from accounts_migration.entities.cleaning import Cleaned, clean
+from accounts_migration.entities.columns import LegacyColumn, ParsedColumn
+from accounts_migration.entities.values import REASONS
+from accounts_migration.resources import TargetResource
+
+VALIDATION = ("validation/referential_integrity", "validation/content", "validation/reconciliation")
+Checks = Mapping[str, dg.AssetCheckEvaluation]
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A change of the target: its SQL, what the content names of it, and which checks fail.
+
+    Args:
+        change: The statements, for both engines.
+        named: (difference, key, column, expected, found).
+        failed: The checks that fail.
+        unexplained: What the control totals say.
+    """
+
+    change: tuple[str, ...]
+    named: list[tuple[str, str, str, str, str]]
+    failed: set[str]
+    unexplained: str = "0.00"
+
+
+def different(key: str, column: str, expected: str, found: str) -> tuple[str, str, str, str, str]:
+    return ("DIFFERENT", key, column, expected, found)
+
+
+def stands_on_one_side(kind: str, key: str) -> tuple[str, str, str, str, str]:
+    return (kind, key, "", "None", "None")
+
+
+CONTENT, LAW, TOTALS, ORPHANS = (
+    "content {}",
+    "reconciliation accounting_law",
+    "reconciliation control_totals",
+    "no_orphans",
+)
+OF_TRANSACTIONS, OF_ACCOUNTS, OF_CUSTOMERS = "content transaction", "content account", "content customer"
+
+MUTATIONS = {
+    "a row missing": Mutation(
+        ("""DELETE FROM "transaction" WHERE transaction_id = 'TXN-4'""",),
+        [stands_on_one_side("MISSING_IN_TARGET", "TXN-4")],
+        {OF_TRANSACTIONS, LAW, TOTALS},
+        "transaction INTEREST amount: 0.05, transaction INTEREST balance_after: 6.80",
+    ),
+    "a row additional": Mutation(
+        (
+            """INSERT INTO "transaction" SELECT 'TXN-99', account_id, transaction_type, 1, 0, '', transaction_date
+            FROM "transaction" WHERE transaction_id = 'TXN-4'""",
+        ),
+        [stands_on_one_side("UNEXPECTED_IN_TARGET", "TXN-99")],
+        {OF_TRANSACTIONS, LAW, TOTALS},
+        "transaction INTEREST amount: -1.00",
+    ),
+    "a row additional in a month that the source has not": Mutation(
+        (
+            """INSERT INTO "transaction" SELECT 'TXN-99', account_id, transaction_type, 1, 0, '', '2031-05-06 00:00:00'
+            FROM "transaction" WHERE transaction_id = 'TXN-4'""",
+        ),
+        [stands_on_one_side("UNEXPECTED_IN_TARGET", "TXN-99")],
+        {OF_TRANSACTIONS, LAW, TOTALS},
+        "transaction INTEREST amount: -1.00",
+    ),
+    "one cent": Mutation(
+        ("""UPDATE "transaction" SET amount = 3.26 WHERE transaction_id = 'TXN-2'""",),
+        [different("TXN-2", "amount", "325", "326")],
+        {OF_TRANSACTIONS, TOTALS},
+        "transaction DEBIT amount: -0.01",
+    ),
+    "a cent moved between two accounts": Mutation(
+        (
+            "UPDATE account SET balance = 100.09 WHERE account_id = 'ACCT-00000001'",
+            "UPDATE account SET balance = -5.49 WHERE account_id = 'ACCT-00000002'",
+        ),
+        [
+            different("ACCT-00000001", "balance", "10010", "10009"),
+            different("ACCT-00000002", "balance", "-550", "-549"),
+        ],
+        {OF_ACCOUNTS, TOTALS},
+        "account PROD-001/ACTIVE balance: 0.01, account PROD-002/ACTIVE balance: -0.01",
+    ),
+    "a total kept equal on purpose": Mutation(
+        (
+            """UPDATE "transaction" SET amount = 12.34 WHERE transaction_id = 'TXN-1'""",
+            """UPDATE "transaction" SET amount = 17.66 WHERE transaction_id = 'TXN-6'""",
+        ),
+        [different("TXN-1", "amount", "1000", "1234"), different("TXN-6", "amount", "2000", "1766")],
+        {OF_TRANSACTIONS},
+    ),
+    "products of two accounts exchanged": Mutation(
+        (
+            "UPDATE account SET product_id = 'PROD-002' WHERE account_id = 'ACCT-00000001'",
+            "UPDATE account SET product_id = 'PROD-001' WHERE account_id = 'ACCT-00000002'",
+        ),
+        [
+            different("ACCT-00000001", "product_id", "PROD-001", "PROD-002"),
+            different("ACCT-00000002", "product_id", "PROD-002", "PROD-001"),
+        ],
+        {OF_ACCOUNTS, TOTALS},
+        "account PROD-001/ACTIVE balance: 105.60, account PROD-002/ACTIVE balance: -105.60",
+    ),
+    "customers of two accounts exchanged": Mutation(
+        (
+            "UPDATE account SET customer_id = 'CUST-0002' WHERE account_id = 'ACCT-00000001'",
+            "UPDATE account SET customer_id = 'CUST-0001' WHERE account_id = 'ACCT-00000003'",
+        ),
+        [
+            different("ACCT-00000001", "customer_id", "CUST-0001", "CUST-0002"),
+            different("ACCT-00000003", "customer_id", "CUST-0002", "CUST-0001"),
+        ],
+        {OF_ACCOUNTS},
+    ),
+    "first and last name exchanged": Mutation(
+        ("UPDATE customer SET first_name = last_name, last_name = first_name WHERE customer_id = 'CUST-0001'",),
+        [
+            different("CUST-0001", "first_name", "xxxxx", "xxxxxxx"),
+            different("CUST-0001", "last_name", "xxxxxxx", "xxxxx"),
+        ],
+        {OF_CUSTOMERS},
+    ),
+    "a value lost": Mutation(
+        ("UPDATE customer SET phone = NULL WHERE customer_id = 'CUST-0001'",),
+        [different("CUST-0001", "phone", "999-xx9", "None")],
+        {OF_CUSTOMERS},
+    ),
+    "a text for an empty one": Mutation(
+        ("""UPDATE "transaction" SET reference = 'NULL' WHERE transaction_id = 'TXN-2'""",),
+        [different("TXN-2", "reference", "", "xxxx")],
+        {OF_TRANSACTIONS},
+    ),
+    "a second off": Mutation(
+        ("""UPDATE "transaction" SET transaction_date = '2024-01-02 10:11:13' WHERE transaction_id = 'TXN-2'""",),
+        [different("TXN-2", "transaction_date", "2024-01-02 10:11:12", "2024-01-02 10:11:13")],
+        {OF_TRANSACTIONS},
+    ),
+    "a fraction of a second lost": Mutation(
+        ("""UPDATE "transaction" SET transaction_date = '2024-01-31 23:59:59' WHERE transaction_id = 'TXN-3'""",),
+        [different("TXN-3", "transaction_date", "2024-01-31 23:59:59.500000", "2024-01-31 23:59:59")],
+        {OF_TRANSACTIONS},
+    ),
+    "a row moved to another month": Mutation(
+        ("""UPDATE "transaction" SET transaction_date = '2024-03-01 00:00:00' WHERE transaction_id = 'TXN-4'""",),
+        [different("TXN-4", "transaction_date", "2024-02-01 00:00:00", "2024-03-01 00:00:00")],
+        {OF_TRANSACTIONS, LAW},
+    ),
+    "two rows' references exchanged": Mutation(
+        (
+            """UPDATE "transaction" SET account_id = 'ACCT-00000003' WHERE transaction_id = 'TXN-4'""",
+            """UPDATE "transaction" SET account_id = 'ACCT-00000001' WHERE transaction_id = 'TXN-6'""",
+        ),
+        [
+            different("TXN-4", "account_id", "ACCT-00000001", "ACCT-00000003"),
+            different("TXN-6", "account_id", "ACCT-00000003", "ACCT-00000001"),
+        ],
+        {OF_TRANSACTIONS},
+    ),
+    "two rows' keys exchanged": Mutation(
+        (
+            """UPDATE "transaction" SET transaction_id = 'TXN-x' WHERE transaction_id = 'TXN-7'""",
+            """UPDATE "transaction" SET transaction_id = 'TXN-7' WHERE transaction_id = 'TXN-9'""",
+            """UPDATE "transaction" SET transaction_id = 'TXN-9' WHERE transaction_id = 'TXN-x'""",
+        ),
+        [
+            different("TXN-7", "account_id", "ACCT-00000002", "ACCT-00000003"),
+            different("TXN-9", "account_id", "ACCT-00000003", "ACCT-00000002"),
+            different("TXN-7", "amount", "450", "2000"),
+            different("TXN-9", "amount", "2000", "450"),
+            different("TXN-7", "balance_after", "-550", "0"),
+            different("TXN-9", "balance_after", "0", "-550"),
+            different("TXN-7", "reference", "xx xxxx", "xx xxxx"),
+            different("TXN-9", "reference", "xx xxxx", "xx xxxx"),
+            different("TXN-7", "transaction_date", "2024-03-04 00:00:00", "2024-03-06 00:00:00"),
+            different("TXN-9", "transaction_date", "2024-03-06 00:00:00", "2024-03-04 00:00:00"),
+        ],
+        {OF_TRANSACTIONS},
+    ),
+    "a batch loaded twice": Mutation(
+        (
+            """INSERT INTO "transaction" SELECT transaction_id || '-again', account_id, transaction_type, amount,
+            balance_after, reference, transaction_date FROM "transaction" WHERE transaction_id IN ('TXN-7', 'TXN-9')""",
+        ),
+        [
+            stands_on_one_side("UNEXPECTED_IN_TARGET", "TXN-7-again"),
+            stands_on_one_side("UNEXPECTED_IN_TARGET", "TXN-9-again"),
+        ],
+        {OF_TRANSACTIONS, LAW, TOTALS},
+        "transaction DEBIT amount: -24.50, transaction DEBIT balance_after: 5.50",
+    ),
+    "a type changed": Mutation(
+        ("""UPDATE "transaction" SET transaction_type = 'DEBIT' WHERE transaction_id = 'TXN-1'""",),
+        [different("TXN-1", "transaction_type", "CREDIT", "DEBIT")],
+        {OF_TRANSACTIONS, TOTALS},
+        "transaction CREDIT amount: 10.00, transaction CREDIT balance_after: 10.00, "
+        "transaction DEBIT amount: -10.00, transaction DEBIT balance_after: -10.00",
+    ),
+    "a customer and all that is his lost": Mutation(
+        (
+            """DELETE FROM "transaction" WHERE account_id = 'ACCT-00000003'""",
+            "DELETE FROM account WHERE account_id = 'ACCT-00000003'",
+            "DELETE FROM customer WHERE customer_id = 'CUST-0002'",
+        ),
+        [
+            stands_on_one_side("MISSING_IN_TARGET", "CUST-0002"),
+            stands_on_one_side("MISSING_IN_TARGET", "ACCT-00000003"),
+            stands_on_one_side("MISSING_IN_TARGET", "TXN-6"),
+            stands_on_one_side("MISSING_IN_TARGET", "TXN-9"),
+        ],
+        {OF_CUSTOMERS, OF_ACCOUNTS, OF_TRANSACTIONS, LAW, TOTALS},
+        "transaction CREDIT amount: 20.00, transaction CREDIT balance_after: 20.00, transaction DEBIT amount: 20.00",
+    ),
+    "an empty table": Mutation(
+        ('DELETE FROM "transaction"',),
+        [stands_on_one_side("MISSING_IN_TARGET", f"TXN-{number}") for number in (1, 2, 3, 4, 6, 7, 9, 10)],
+        {OF_TRANSACTIONS, LAW, TOTALS},
+        "transaction CREDIT amount: 32.00, transaction CREDIT balance_after: 38.80, "
+        "transaction DEBIT amount: 27.75, transaction DEBIT balance_after: 1.25, "
+        "transaction FEE amount: 1.00, transaction FEE balance_after: -1.00, "
+        "transaction INTEREST amount: 0.05, transaction INTEREST balance_after: 6.80",
+    ),
+    "a defect record lost": Mutation(
+        ("DELETE FROM migration_defect WHERE reason = 'SUB_CENT'",),
+        [],
+        {LAW, TOTALS},
+        "transaction CREDIT balance_after: 7.80",
+    ),
+}
+
+# what the constraints of the engines refuse, and a file edited past them does not
+WITHOUT_KEYS = {
+    "an orphan": Mutation(
+        (
+            "PRAGMA foreign_keys = OFF",
+            """UPDATE "transaction" SET account_id = 'ACCT-00000009' WHERE transaction_id = 'TXN-4'""",
+        ),
+        [different("TXN-4", "account_id", "ACCT-00000001", "ACCT-00000009")],
+        {OF_TRANSACTIONS, ORPHANS},
+    ),
+    "accounts without their product": Mutation(
+        ("PRAGMA foreign_keys = OFF", "DELETE FROM product WHERE product_id = 'PROD-002'"),
+        [stands_on_one_side("MISSING_IN_TARGET", "PROD-002")],
+        {"content product", LAW, ORPHANS},
+    ),
+    "half a cent": Mutation(
+        (
+            "PRAGMA ignore_check_constraints = ON",
+            """UPDATE "transaction" SET amount = 3.255 WHERE transaction_id = 'TXN-2'""",
+        ),
+        [
+            different("TXN-2", "amount", "325", "None"),
+            different("TXN-2", "inexact", "None", '{"amount": "3.255"}'),
+        ],
+        {OF_TRANSACTIONS, TOTALS},
+        "transaction DEBIT amount: -0.01",
+    ),
+}
+
+
+@dataclass
+class Loaded:
+    """A migrated target, and validations of changed copies of it."""
+
+    migration: Any
+    copy: Callable[[], str]
+    run_sql: Callable[..., Any]
+    instance: dg.DagsterInstance
+    copies: list[str] = field(default_factory=list)
+
+    def validated(self, *change: str) -> Checks:
+        """Change a copy of the target and run the job `verify` on it; return check -> evaluation."""
+        url = self.copy()
+        self.run_sql(url, *change)
+        return evaluations(self.migration, self.instance, url)
+
+
+def evaluations(migration: Any, instance: dg.DagsterInstance, url: str) -> Checks:
+    definitions = build_defs(settings=migration.settings, resource_overrides={"target": TargetResource(url)})
+    run = definitions.resolve_job_def("verify").execute_in_process(
+        instance=instance, raise_on_error=False, run_config={"loggers": {"console": {}}}
+    )
+    assert migration.refusals(run) == {}
+    found = {}
+    for one in run.get_asset_check_evaluations():
+        place = one.asset_key.path[-1]
+        found[one.check_name if place == "referential_integrity" else f"{place} {one.check_name}"] = one
+    assert len(found) == 8
+    return found
+
+
+@pytest.fixture(scope="module")
+def instance() -> Iterator[dg.DagsterInstance]:
+    """Record the validations in memory: what is stored of a run is shown elsewhere."""
+    with dg.DagsterInstance.ephemeral() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def loaded(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    open_migration: Callable[..., Any],
+    new_target: Callable[[str, Path], str],
+    copy_postgres: Callable[[str], str],
+    run_sql: Callable[..., Any],
+    instance: dg.DagsterInstance,
+) -> Iterator[Loaded]:
+    """Migrate once for each engine; every mutation has a copy of its own."""
+    folder = tmp_path_factory.mktemp("mutations")
+    url = new_target(request.param, folder)
+
+    def copy() -> str:
+        if request.param == "postgresql":
+            return copy_postgres(url)
+        return str(shutil.copy(url, folder / "mutated.db"))
+
+    with open_migration(folder, url) as migration:
+        migration.migrate()
+        yield Loaded(migration, copy, run_sql, instance)
+
+
+def named(checks: Checks) -> list[tuple[str, str, str, str, str]]:
+    """Return what the content checks name: (difference, key, column, expected, found)."""
+    found = []
+    for entity in ("product", "customer", "account", "transaction"):
+        examples = checks[f"content {entity}"].metadata.get("examples")
+        for line in str(examples.value).splitlines()[2:] if examples else []:
+            kind, _, *rest = re.split(r" ?\| ?", line)[1:-1]
+            found.append((kind, *rest))
+    return found  # type: ignore[return-value]  # a line has six cells
+
+
+def failed(checks: Checks) -> set[str]:
+    return {name for name, check in checks.items() if not check.passed}
+
+
+def refuse_unnamed(loaded: Loaded, mutation: Mutation) -> None:
+    checks = loaded.validated(*mutation.change)
+    assert sorted(named(checks)) == sorted(mutation.named)
+    assert failed(checks) == mutation.failed
+    assert checks[TOTALS].metadata["unexplained"].value == mutation.unexplained
+
+
+def test_nothing_is_found_in_what_was_loaded(loaded: Loaded) -> None:
+    checks = loaded.validated("SELECT 1")
+    assert (named(checks), failed(checks)) == ([], set())
+    compared = {name: checks[f"content {name}"].metadata["rows compared"].value for name in ("account", "transaction")}
+    assert compared == {"account": 3, "transaction": 8}
+    assert checks[TOTALS].metadata["totals compared"].value == 11
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_a_mutation_of_the_target_is_named(loaded: Loaded, mutation: str) -> None:
+    refuse_unnamed(loaded, MUTATIONS[mutation])
+
+
+@pytest.mark.parametrize("mutation", WITHOUT_KEYS)
+@pytest.mark.parametrize("loaded", ["sqlite"], indirect=True)
+def test_a_mutation_past_the_constraints_is_named(loaded: Loaded, mutation: str) -> None:
+    refuse_unnamed(loaded, WITHOUT_KEYS[mutation])
+
+
+def test_orphans_are_counted_by_reference(loaded: Loaded) -> None:
+    drop = "ALTER TABLE account DROP CONSTRAINT account_customer_id_fkey"
+    if loaded.migration.settings.target_db.endswith(".db"):
+        drop = "PRAGMA foreign_keys = OFF"
+    checks = loaded.validated(drop, "UPDATE account SET customer_id = 'CUST-0009' WHERE customer_id = 'CUST-0001'")
+    metadata = checks[ORPHANS].metadata
+    assert not checks[ORPHANS].passed
+    assert {name: metadata[name].value for name in metadata if not name.startswith("rows of")} == {
+        "account->customer": 2,
+        "account->product": 0,
+        "transaction->account": 0,
+    }
+
+
+@pytest.fixture(scope="module")
+def parents_loaded(
+    tmp_path_factory: pytest.TempPathFactory, open_migration: Callable[..., Any], new_target: Callable[[str, Path], str]
+) -> Iterator[Any]:
+    """Migrate everything faultlessly; a test then cleans and loads the transactions with a fault planted."""
+    folder = tmp_path_factory.mktemp("faults")
+    with open_migration(folder, new_target("sqlite", folder)) as migration:
+        migration.migrate()
+        yield migration
+
+
+def transactions_again(migration: Any) -> Checks:
+    """Clean, load and validate all transactions; return check -> evaluation, of what was not refused."""
+    selected = ("cleaned/transactions", "target/transaction", "target/constraints", *VALIDATION)
+    run = migration.run(*selected, span=("2024-01", "undated"))
+    return {
+        f"{one.asset_key.path[-1]} {one.check_name}": one
+        for one in run.get_asset_check_evaluations()
+        if one.partition is None
+    }
+
+
+def test_a_code_mapped_wrongly_is_found(parents_loaded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The source's totals come from SQL on the snapshot: cleaned and loaded alike, CR as DEBIT is still found."""
+    mapped = columns.code
+
+    def wrongly(column: LegacyColumn, codes: Mapping[str, str], encoding: str) -> ParsedColumn:
+        return mapped(column, {**codes, "CR": "DEBIT"}, encoding)
+
+    monkeypatch.setattr(columns, "code", wrongly)
+    checks = transactions_again(parents_loaded)
+    assert failed(checks) == {TOTALS}
+    assert checks[TOTALS].metadata["unexplained"].value == (
+        "transaction CREDIT amount: 32.00, transaction CREDIT balance_after: 38.80, "
+        "transaction DEBIT amount: -32.00, transaction DEBIT balance_after: -38.80"
+    )
+
+
+def test_a_rule_switched_off_is_found(parents_loaded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without SUB_CENT the amount 1.005 is loaded as 1.00, which the source never said."""
+    read = columns.money
+
+    def without_sub_cent(column: LegacyColumn, encoding: str) -> ParsedColumn:
+        parsed = read(column, encoding)
+        sub_cent = parsed.faults == REASONS.index("SUB_CENT")
+        values = pc.if_else(pa.array(sub_cent), pa.scalar(100), parsed.values)
+        return ParsedColumn(values, np.where(sub_cent, np.int8(0), parsed.faults), parsed.repairs)
+
+    monkeypatch.setattr(columns, "money", without_sub_cent)
+    checks = transactions_again(parents_loaded)
+    assert failed(checks) == {TOTALS}
+    assert checks[TOTALS].metadata["unexplained"].value == "transaction CREDIT amount: -1.00"
+
+
+def test_an_amount_read_wrongly_is_found(parents_loaded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = columns.money
+
+    def a_cent_off(column: LegacyColumn, encoding: str) -> ParsedColumn:
+        parsed = read(column, encoding)
+        return parsed.replaced(pc.if_else(pc.equal(parsed.values, -325), -326, parsed.values))
+
+    monkeypatch.setattr(columns, "money", a_cent_off)
+    checks = transactions_again(parents_loaded)
+    assert failed(checks) == {TOTALS}
+    assert checks[TOTALS].metadata["unexplained"].value == "transaction DEBIT amount: -0.01"
+
+
+def test_a_row_dropped_in_silence_is_found_before_it_is_loaded(
+    parents_loaded: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dropping(*arguments: Any) -> Cleaned:
+        cleaned = clean(*arguments)
+        return dataclasses.replace(cleaned, rows=cleaned.rows.slice(1))
+
+    before = parents_loaded.stored("transaction")
+    monkeypatch.setattr("accounts_migration.assets.cleaning.clean", dropping)
+    checks = transactions_again(parents_loaded)
+    assert failed(checks) == {"transactions accounting_law"}
+    assert "transaction content" not in checks
+    refusal = parents_loaded.refusals(parents_loaded.run("target/transaction", batch="2024-01"))
+    assert refusal == {
+        "target__transaction": "The load of transaction is refused: cleaned/transactions, batch 2024-01, did not pass "
+        "its checks. See the checks of cleaned/transactions, and materialize it again"
+    }
+    assert parents_loaded.stored("transaction") == before
+
+
+def test_a_cleaned_row_that_breaks_a_rule_is_found_before_it_is_loaded(
+    parents_loaded: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def zeroing(*arguments: Any) -> Cleaned:
+        cleaned = clean(*arguments)
+        place = cleaned.rows.schema.get_field_index("amount")
+        zeros = pc.if_else(pc.equal(cleaned.rows["amount"], 325), 0, cleaned.rows["amount"])
+        return dataclasses.replace(cleaned, rows=cleaned.rows.set_column(place, cleaned.rows.field(place), zeros))
+
+    monkeypatch.setattr("accounts_migration.assets.cleaning.clean", zeroing)
+    checks = transactions_again(parents_loaded)
+    assert failed(checks) == {"transactions pandera_schema"}
+    assert parents_loaded.evaluation("cleaned/transactions", "pandera_schema", "2024-01").metadata == {
+        "rows compared": dg.MetadataValue.int(3),
+        "rows that break the schema": dg.MetadataValue.int(1),
+    }
+    assert not parents_loaded.run("target/transaction", batch="2024-01").success
+
+
+def test_duplicates_that_nobody_judged_are_refused_by_the_target(
+    parents_loaded: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unjudged(entity: Any, chunk: Any, circumstances: Any) -> Cleaned:
+        nothing = circumstances.duplicates.slice(0, 0)
+        return clean(entity, chunk, dataclasses.replace(circumstances, duplicates=nothing))
+
+    monkeypatch.setattr("accounts_migration.assets.cleaning.clean", unjudged)
+    before = parents_loaded.stored("transaction")
+    run = parents_loaded.run("cleaned/transactions", "target/transaction", batch="2024-02")
+    assert list(parents_loaded.refusals(run)) == ["target__transaction"]
+    assert parents_loaded.stored("transaction") == before
