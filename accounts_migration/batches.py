@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from accounts_migration.errors import UsageError
 
-_MONTH = re.compile(r"(19\d\d|20\d\d|2100)-(0[1-9]|1[0-2])")
+_MONTH = re.compile(r"(19[0-9]{2}|20[0-9]{2}|2100)-(0[1-9]|1[0-2])")
 
 
 def chosen_batches(words: Sequence[str], known: Iterable[str]) -> list[str]:
@@ -21,14 +21,14 @@ def chosen_batches(words: Sequence[str], known: Iterable[str]) -> list[str]:
     chosen: set[str] = set()
     for word in (part.strip() for text in words for part in text.split(",")):
         first, dots, last = word.partition("..")
-        last = last if dots else first
-        if not (_is_batch(first) and _is_batch(last)) or first > last:
+        is_range = _is_month(first) and _is_month(last) and first <= last
+        if not (is_range if dots else _is_month(word) or word == "undated"):
             raise UsageError(
                 f"Cannot read the batches {word!r}",
                 why="a batch is a month, `undated`, or a range of months",
                 remedy="Write --batches 2024-03, --batches 2024-01..2024-06 or --batches undated",
             )
-        found = [batch for batch in batches if first <= batch <= last]
+        found = [batch for batch in batches if first <= batch <= (last or first)]
         if not found:
             raise UsageError(
                 f"There is no batch {word}",
@@ -41,5 +41,5 @@ def chosen_batches(words: Sequence[str], known: Iterable[str]) -> list[str]:
     return sorted(chosen)
 
 
-def _is_batch(word: str) -> bool:
-    return word == "undated" or _MONTH.fullmatch(word) is not None
+def _is_month(word: str) -> bool:
+    return _MONTH.fullmatch(word) is not None
