@@ -35,7 +35,7 @@ from accounts_migration.errors import MigrationError
 from accounts_migration.io_managers import StagingIOManager
 from accounts_migration.reconciliation.accounting import laws
 from accounts_migration.reconciliation.content import ContentComparison
-from accounts_migration.reconciliation.target_content import compare_entity
+from accounts_migration.reconciliation.target_content import ReadBack
 from accounts_migration.resources import TargetResource
 from accounts_migration.staging import Staged
 from accounts_migration.streams import read_ahead
@@ -82,11 +82,14 @@ def target_asset(entity: Entity) -> dg.AssetsDefinition:
             with target.open() as database, database.lock():
                 database.prepare()
                 database.refuse_foreign_rows([entity.name])
-                for place, batch in enumerate(batches, start=1):
-                    loaded = database.load_batch(_batch_to_load(entity, batch, rows, snapshot, policies))
-                    context.log.info(f"{entity.name} {batch}: {_sentence(loaded)} ({place} of {len(batches)})")
-                    add_metadata(context, key, entity, batch, _metadata(loaded))
-                checks = _verdicts(entity, database, snapshot, rows)
+                with ReadBack(entity, rows, database) as read_back:
+                    for place, batch in enumerate(batches, start=1):
+                        loaded = database.load_batch(_batch_to_load(entity, batch, rows, snapshot, policies))
+                        read_back.add(loaded)
+                        context.log.info(f"{entity.name} {batch}: {_sentence(loaded)} ({place} of {len(batches)})")
+                        add_metadata(context, key, entity, batch, _metadata(loaded))
+                    content = read_back.result(everything=_is_everything(entity, database, batches))
+                checks = _verdicts(entity, database, snapshot, rows, content)
         yield dg.MaterializeResult()
         for name, verdicts in checks.items():
             yield from check_results(context, key, name, verdicts)
@@ -170,9 +173,10 @@ def _is_everything(entity: Entity, database: Target, batches: list[str]) -> bool
     return recorded <= set(batches)
 
 
-def _verdicts(entity: Entity, database: Target, snapshot: Snapshot, rows: Staged) -> dict[str, dict[str, Verdict]]:
-    """Read every row of the batches back, once for all checks: compared, counted and added up."""
-    content = compare_entity(entity, rows, database, everything=_is_everything(entity, database, list(rows.batches)))
+def _verdicts(
+    entity: Entity, database: Target, snapshot: Snapshot, rows: Staged, content: ContentComparison
+) -> dict[str, dict[str, Verdict]]:
+    """Return the verdict of each check on each batch; the rows were read back once for all of them."""
     return {
         ACCOUNTING_CHECK: _accounting(entity, database, snapshot, rows, content),
         TOTALS_CHECK: _totals(rows, content),

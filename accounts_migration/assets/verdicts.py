@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 
+from accounts_migration.instance import stored_together
 from accounts_migration.reconciliation.content import DIFFERENT, MISSING, UNEXPECTED, ContentComparison
 
 BATCHES_NAMED = 20
@@ -36,16 +37,17 @@ def check_results(
     """Report one check: an evaluation for each batch where there are batches, and the result that may block."""
     failed = [batch for batch, verdict in verdicts.items() if not verdict.passed]
     if context.assets_def.partitions_def is not None:
-        for batch, verdict in verdicts.items():
-            context.log_event(
-                dg.AssetCheckEvaluation(
-                    asset_key=asset_key,
-                    check_name=check,
-                    passed=verdict.passed,
-                    metadata=dict(verdict.metadata),
-                    partition=batch,
+        with stored_together(context.instance):
+            for batch, verdict in verdicts.items():
+                context.log_event(
+                    dg.AssetCheckEvaluation(
+                        asset_key=asset_key,
+                        check_name=check,
+                        passed=verdict.passed,
+                        metadata=dict(verdict.metadata),
+                        partition=batch,
+                    )
                 )
-            )
     if len(verdicts) > 1:
         metadata: dict[str, Any] = {
             "batches": len(verdicts),

@@ -88,8 +88,10 @@ def _is_sound(column: sa.Column[Any]) -> str:
     if kind in (Kind.MONEY, Kind.RATE):
         sound = f"({name} + 0.0 IS {name})"
         return sound if column.nullable else f"({sound} AND {name} IS NOT NULL)"
-    sound = f"typeof({name}) = '{'integer' if kind is Kind.COUNT else 'text'}'"
-    return f"({sound} OR {name} IS NULL)"
+    if kind is Kind.COUNT:
+        return f"(typeof({name}) = 'integer' OR {name} IS NULL)"
+    # values compare by their class first, and this is several times quicker than `typeof`: text lies between '' and x''
+    return f"((+{name} >= '' COLLATE BINARY AND +{name} < x'') OR {name} IS NULL)"
 
 
 def decode(table: str, batch: pa.RecordBatch) -> pa.RecordBatch:

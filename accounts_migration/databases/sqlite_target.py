@@ -6,8 +6,8 @@ Not here: what both engines do alike (`target_interface`), and how values are st
 Only ADBC's own SQLite may touch the file within a process: a second SQLite library (Python's `sqlite3`), or
 plain `open` and `close`, would drop the locks of the first.
 
-A new file is loaded with a rollback journal, which writes each page once, and is put into WAL mode when it is
-complete; a file in WAL mode is left so. Both are safe against kill -9 and power loss with synchronous = FULL.
+The file is put into WAL mode, so that rows can be read back while the next ones are written; where it cannot be (some
+network disks), it keeps a rollback journal. Both are safe against kill -9 and power loss with synchronous = FULL.
 References are checked by `constrain`, and from then on with each row.
 """
 
@@ -47,6 +47,8 @@ ROWS_PER_READ = 65_536
 _DIALECT = sqlite.dialect()
 _BUSY_MILLISECONDS = 10_000
 _CACHE_KIBIBYTES = 64_000
+_ROWS_ANALYZED = 1000
+_MOST_LOG_BYTES = 64 * 1024 * 1024
 _BROKEN = re.compile(r"(UNIQUE|NOT NULL|CHECK|FOREIGN KEY) constraint failed(?:: (\w+)(?:\.(\w+))?)?")
 _NAMES_OF_CHECKS = {str(c.name) for table in TABLES.values() for c in table.constraints}
 
@@ -193,6 +195,8 @@ class SqliteTarget(Target):
         if not self.path.exists():
             _create_private(self.path)
         wanted = build_tables()
+        self._incompatible_or_found()
+        self.session.execute("PRAGMA journal_mode = WAL")
         with self.session.transaction():
             found = _found_tables(self.session, wanted)
             refuse_incompatible(self.name, wanted, found, _judge_type)
@@ -211,7 +215,7 @@ class SqliteTarget(Target):
         return found
 
     def constrain(self) -> list[str]:
-        """Add the indexes, verify the references, gather statistics, switch to WAL; see `Target.constrain`.
+        """Add the indexes, verify the references, gather statistics; see `Target.constrain`.
 
         Keys, checks and references stand since the tables were created: SQLite cannot add them later.
         """
@@ -220,12 +224,11 @@ class SqliteTarget(Target):
             with self.session.transaction():
                 done += self._add_indexes()
                 self._verify_references()
+                self.session.execute(f"PRAGMA analysis_limit = {_ROWS_ANALYZED}")
                 for entity in ENTITIES:
                     self.session.execute(f"ANALYZE {quoted(entity)}")
             done.append("verified all references and gathered statistics")
-            if self.session.value("PRAGMA journal_mode") != "wal":
-                self.session.execute("PRAGMA journal_mode = WAL")
-                done.append("switched the file to WAL mode")
+            self._empty_log()
         return done
 
     def _add_indexes(self) -> list[str]:
@@ -236,20 +239,40 @@ class SqliteTarget(Target):
         return [f"created index {index.name}" for index in missing]
 
     def _verify_references(self) -> None:
+        """Look for orphans by the indexes on the references; also where a table of others does not declare them."""
         for entity in ENTITIES:
-            declared = {row[3] for row in self.session.execute(f"PRAGMA foreign_key_list({quoted(entity)})")}
-            broken = self.session.execute(f"PRAGMA foreign_key_check({quoted(entity)})")
             for column, parent in parents_of(entity):
-                # a table made by others may lack the declaration that the pragma checks
-                if broken or column not in declared:
-                    keys = readings.orphan_keys(self.session, entity, column, parent, MOST_KEYS_NAMED)
-                    if keys:
-                        raise constraint_broken(self.name, entity, f"{entity}_{column}_fkey", keys)
+                keys = readings.orphan_keys(self.session, entity, column, parent, MOST_KEYS_NAMED)
+                if keys:
+                    raise constraint_broken(self.name, entity, f"{entity}_{column}_fkey", keys)
 
     def _before_load(self, session: Session) -> None:
         """Check references with each row once `constrain` has indexed them; before, it checks them all."""
+        if self._log_size() > _MOST_LOG_BYTES:
+            self._empty_log()
         indexed = {str(index.name) for index in entity_indexes("sqlite")} <= _index_names(session)
         session.execute(f"PRAGMA foreign_keys = {'ON' if indexed else 'OFF'}")
+
+    def _log_size(self) -> int:
+        log = self.path.with_name(f"{self.path.name}-wal")
+        return log.stat().st_size if log.exists() else 0
+
+    def _empty_log(self) -> None:
+        """Write what the log holds into the file; waits for those who read."""
+        self.session.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _last_place(self, session: Session, entity: str) -> int | None:
+        """Return the highest rowid; none for a table made by others that has no rowid or a column of that name."""
+        if entity in self._without_rowid(session):
+            return None
+        return int(session.value(f"SELECT coalesce(max(rowid), 0) FROM {quoted(entity)}"))
+
+    def _without_rowid(self, session: Session) -> set[str]:
+        rows = session.execute("SELECT name FROM pragma_table_list WHERE wr")
+        taken = session.execute(
+            "SELECT m.name FROM sqlite_master AS m, pragma_table_xinfo(m.name) AS c WHERE lower(c.name) = 'rowid'"
+        )
+        return {str(row[0]).lower() for row in [*rows, *taken]}
 
     def _lock_name(self) -> str:
         return f"sqlite:{self.path}"

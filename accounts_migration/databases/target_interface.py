@@ -76,7 +76,8 @@ class BatchLoaded:
 
     `loaded` is the number of the batch's rows that now stand in the table, counted there. `road` tells
     whether rows were simply inserted or merged. `removed_elsewhere` counts rows taken from other batches,
-    by (entity, batch): these batches want loading again.
+    by (entity, batch): these batches want loading again. `place` is the SQL condition under which a row `t` was
+    inserted by this load, where the engine can tell and find such rows quickly, even while the next batch is loaded.
     """
 
     entity: str
@@ -87,6 +88,7 @@ class BatchLoaded:
     updated: int
     removed: int
     removed_elsewhere: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    place: str | None = None
 
     @property
     def rows_written(self) -> int:
@@ -196,6 +198,10 @@ class Target(ABC):
     def _before_load(self, session: Session) -> None:  # noqa: B027  # PostgreSQL needs nothing
         """Set what cannot be set within the transaction."""
 
+    def _last_place(self, session: Session, entity: str) -> int | None:
+        """Return the place behind which the next rows of the table will stand, if the engine can tell."""
+        return None
+
     def _before_scan(self, session: Session) -> None:  # noqa: B027  # SQLite needs nothing
         """Set what makes a scan read in storage order."""
 
@@ -268,10 +274,14 @@ class Target(ABC):
     def _load(self, batch: BatchToLoad) -> BatchLoaded:
         session, entity = self.session, batch.entity
         road: Literal["insert", "merge"]
+        place: str | None = None
         if is_fresh(session, entity, batch.batch, batch.snapshot.snapshot_id, batch.policies_digest):
             road = "insert"
+            before = self._last_place(session, entity)
             loaded = self._insert(batch)
             changes = Changes(inserted=loaded)
+            if before is not None:
+                place = f"t.rowid > {before} AND t.rowid <= {self._last_place(session, entity)}"
         else:
             road = "merge"
             rows = (part for part, _ in self._stored_rows(batch))
@@ -283,7 +293,7 @@ class Target(ABC):
         record_batch(session, recorded)
         values = {"inserted": changes.inserted, "updated": changes.updated, "removed": changes.removed}
         return BatchLoaded(
-            entity, batch.batch, road, loaded, **values, removed_elsewhere=dict(changes.removed_elsewhere)
+            entity, batch.batch, road, loaded, **values, removed_elsewhere=dict(changes.removed_elsewhere), place=place
         )
 
     def _insert(self, batch: BatchToLoad) -> int:
@@ -352,6 +362,10 @@ class Target(ABC):
             return self._read(entity, ["1 = 1"])
         refuse_unknown_label(entity, batch)
         return self._read(entity, member_conditions(entity, batch))
+
+    def scan_place(self, entity: str, place: str) -> Iterator[pa.RecordBatch]:
+        """Yield the rows that one load inserted (`BatchLoaded.place`), like `scan`."""
+        return self._read(entity, [place])
 
     def defects(self, entity: str | None = None) -> Iterator[pa.RecordBatch]:
         """Yield the rows of `migration_defect`, all or one entity's; the last column, `inexact`, is null."""

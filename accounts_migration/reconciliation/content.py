@@ -82,6 +82,15 @@ class ContentComparison:
         """Return the number of differences in a batch."""
         return sum(number for (_, found), number in self.counts.items() if found == batch)
 
+    def take(self, other: "ContentComparison") -> None:
+        """Add what another comparison, of other batches, has found."""
+        self.compared += other.compared
+        self.compared_by_batch.update(other.compared_by_batch)
+        self.counts.update(other.counts)
+        self.examples += other.examples[: EXAMPLES - len(self.examples)]
+        for batch, totals in other.found_totals.items():
+            self.found_totals[batch] = added([self.found_totals.get(batch, {}), totals])
+
     def add(self, kind: str, batches: pa.ChunkedArray, keys: pa.ChunkedArray) -> None:
         """Record rows that stand on one side only."""
         for row in batches.value_counts().to_pylist():
@@ -171,6 +180,13 @@ def _compare_window(
     taken = np.zeros(found.num_rows, np.bool_)
     chosen = np.asarray(places.drop_null())
     taken[chosen] = True
+    if np.count_nonzero(taken) < len(chosen):
+        # a row of the target is the partner of one row alone; another of the same key has none yet
+        chosen, firsts = np.unique(chosen, return_index=True)
+        matched = np.flatnonzero(partner)[firsts]
+        partner = np.zeros(expected.num_rows, np.bool_)
+        partner[matched] = True
+        chosen = chosen[np.argsort(matched)]
     _compare_rows(entity, comparison, expected.filter(pa.array(partner)), found.take(pa.array(chosen)), key)
     return expected.filter(pa.array(~partner)), found.filter(pa.array(~taken))
 

@@ -1,14 +1,18 @@
 """The content of a target's table against the staged rows: which rows are laid side by side.
 
-Here: choosing both streams. Not here: the comparison (`accounts_migration.reconciliation.content`).
+Here: choosing both streams, and when they are read. Not here: the comparison
+(`accounts_migration.reconciliation.content`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from accounts_migration.databases.target import Target
+from accounts_migration.databases.target import BatchLoaded, Target
 from accounts_migration.entities import Entity
 from accounts_migration.reconciliation.content import ContentComparison, compare_content
 from accounts_migration.staging import WHOLE, Staged
@@ -24,10 +28,55 @@ def compare_entity(entity: Entity, staged: Staged, target: Target, *, everything
         target: The target.
         everything: Whether the batches are all there are, so that the whole table is read at once.
     """
+    return _compare(entity, staged, _found(entity, staged, target, everything))
+
+
+class ReadBack:
+    """Compares the batches of one load with their staged rows.
+
+    A batch is read back at once, beside the load of the next one, where the target can find its rows; the others when
+    all are loaded. Use it as a context manager, which ends what still runs.
+    """
+
+    def __init__(self, entity: Entity, staged: Staged, target: Target) -> None:
+        """Prepare to compare batches of `staged` with rows of the target."""
+        self._entity, self._staged, self._target = entity, staged, target
+        self._beside = ThreadPoolExecutor(max_workers=1)
+        self._running: list[Future[ContentComparison]] = []
+        self._later: list[str] = []
+
+    def __enter__(self) -> Self:
+        """Return the comparison itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait for what runs and forget what does not run yet."""
+        self._beside.shutdown(cancel_futures=True)
+
+    def add(self, loaded: BatchLoaded) -> None:
+        """Take a batch that was just loaded."""
+        if loaded.place is None:
+            self._later.append(loaded.batch)
+            return
+        found = self._target.scan_place(loaded.entity, loaded.place)
+        self._running.append(self._beside.submit(_compare, self._entity, self._staged.of([loaded.batch]), found))
+
+    def result(self, *, everything: bool) -> ContentComparison:
+        """Return what was found in all batches; `everything` as in `compare_entity`, where none was compared yet."""
+        comparison = ContentComparison()
+        for found in self._running:
+            comparison.take(found.result())
+        if self._later:
+            rest, whole = self._staged.of(self._later), everything and not self._running
+            comparison.take(compare_entity(self._entity, rest, self._target, everything=whole))
+        return comparison
+
+
+def _compare(entity: Entity, staged: Staged, found: Iterable[pa.RecordBatch]) -> ContentComparison:
     expected = read_ahead(joined(staged.scan("rows")))
-    key = entity.target_columns[0]
-    found = read_ahead(_found(entity, staged, target, everything))
-    return compare_content(entity.name, expected, found, key, _batches(entity))
+    return compare_content(entity.name, expected, read_ahead(found), entity.target_columns[0], _batches(entity))
 
 
 def _found(entity: Entity, staged: Staged, target: Target, everything: bool) -> Iterator[pa.RecordBatch]:
