@@ -82,15 +82,6 @@ class ContentComparison:
         """Return the number of differences in a batch."""
         return sum(number for (_, found), number in self.counts.items() if found == batch)
 
-    def take(self, other: "ContentComparison") -> None:
-        """Add what another comparison, of other batches, has found."""
-        self.compared += other.compared
-        self.compared_by_batch.update(other.compared_by_batch)
-        self.counts.update(other.counts)
-        self.examples += other.examples[: EXAMPLES - len(self.examples)]
-        for batch, totals in other.found_totals.items():
-            self.found_totals[batch] = added([self.found_totals.get(batch, {}), totals])
-
     def add(self, kind: str, batches: pa.ChunkedArray, keys: pa.ChunkedArray) -> None:
         """Record rows that stand on one side only."""
         for row in batches.value_counts().to_pylist():
