@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.databases.target import Target
-from accounts_migration.entities import ENTITIES
+from accounts_migration.entities import ENTITIES, Entity
 from accounts_migration.entities.policies import Policies
 from accounts_migration.reconciliation.accounting import BatchLaw, laws, total
 from accounts_migration.reconciliation.promises import ControlTotal, control_totals, left_behind, promised
@@ -58,25 +58,35 @@ def reconcile(
     of_other_snapshots = {(record.entity, record.batch) for record in records} - recorded
     defects = target.defect_counts()
     found = Reconciliation([], [], [], [])
+    loaded = {
+        name: [batch for batch in sorted(snapshot.tables[entity.legacy_table].batches) if (name, batch) in recorded]
+        for name, entity in ENTITIES.items()
+    }
     with ThreadPoolExecutor(max_workers=1) as beside:
+        # the source is read while the target is, the largest table first
+        promises = {
+            name: beside.submit(promised, entity, snapshot, policies, _unless_all(entity, snapshot, loaded[name]))
+            for name, entity in reversed(ENTITIES.items())
+        }
         for name, entity in ENTITIES.items():
             source = snapshot.tables[entity.legacy_table].batches
-            loaded = [batch for batch in sorted(source) if (name, batch) in recorded]
             found.missing.extend(f"{name} {batch}" for batch in sorted(source) if (name, batch) not in recorded)
-            chosen = None if len(loaded) == len(source) else loaded
-            promise = beside.submit(promised, entity, snapshot, policies, chosen)
             figures = counts_and_totals(target, name)
             # what waits to be loaded again from this snapshot is missing, not wrong; any other row must be explained
             waiting = {batch for batch in source if (name, batch) in of_other_snapshots}
-            counted = sorted({*loaded, *(batch for batch, rows in figures.rows.items() if rows)} - waiting)
+            counted = sorted({*loaded[name], *(batch for batch, rows in figures.rows.items() if rows)} - waiting)
             lines = laws(name, source, figures.rows, defects, counted)
             found.batches.extend(lines)
             found.entities.append(total(name, lines))
             left = left_behind(entity, _of_batches(target.defects(name), counted), policies)
-            found.totals.extend(control_totals(name, promise.result(), figures.of(counted), left))
+            found.totals.extend(control_totals(name, promises[name].result(), figures.of(counted), left))
     return found
 
 
 def _of_batches(defects: Iterable[pa.RecordBatch], batches: Sequence[str]) -> Iterator[pa.RecordBatch]:
     for part in defects:
         yield part.filter(pc.is_in(part["batch"], pa.array(batches, pa.string())))
+
+
+def _unless_all(entity: Entity, snapshot: Snapshot, batches: list[str]) -> list[str] | None:
+    return None if len(batches) == len(snapshot.tables[entity.legacy_table].batches) else batches
