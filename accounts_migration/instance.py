@@ -20,6 +20,8 @@ from dagster._core.storage.sql import create_engine
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy.pool import StaticPool
 
+from accounts_migration.errors import MigrationError
+
 _CONFIGURATION = """\
 # Written by accounts-migration. One writer at a time in the target; a killed run gives its place back.
 telemetry:
@@ -164,7 +166,18 @@ def prepare_instance(folder: Path, *, is_ours: bool) -> Path:
 
 @contextmanager
 def open_instance(folder: Path, *, is_ours: bool) -> Iterator[dg.DagsterInstance]:
-    """Open the instance on which all runs are recorded."""
+    """Open the instance on which all runs are recorded.
+
+    Raises:
+        MigrationError: It cannot be opened, or can record no more, as on a full disk.
+    """
     prepare_instance(folder, is_ours=is_ours)
-    with dg.DagsterInstance.get() as instance:
-        yield instance
+    try:
+        with dg.DagsterInstance.get() as instance:
+            yield instance
+    except sqlalchemy.exc.DBAPIError as error:
+        raise MigrationError(
+            f"Cannot record what is done in the Dagster instance {folder}",
+            why=str(error.orig),
+            remedy="Free disk space there, or check DAGSTER_HOME. What was loaded is whole; run again",
+        ) from error

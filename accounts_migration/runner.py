@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
-import sqlalchemy
 from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from dagster_shared.error import SerializableErrorInfo
@@ -55,7 +54,7 @@ def run_job(
         batches: First and last batch of a contiguous range; None for a job without batches.
 
     Raises:
-        MigrationError: Somebody stopped the run, or it cannot be recorded.
+        MigrationError: Somebody stopped the run.
     """
     tags = {}
     if batches:
@@ -66,12 +65,6 @@ def run_job(
         )
     except DagsterExecutionInterruptedError:
         raise _stopped(job) from None
-    except sqlalchemy.exc.DBAPIError as error:
-        raise MigrationError(
-            f"The run {job} cannot be recorded in the Dagster instance",
-            why=str(error.orig),
-            remedy="Free disk space below MIGRATION_HOME, or check DAGSTER_HOME. What was loaded is whole; run again",
-        ) from error
     if any(_is_interruption(event) for event in result.all_events):
         raise _stopped(job)
     checks = [

@@ -60,10 +60,12 @@ def environment(**settings: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in SETTING_NAMES} | settings
 
 
-def started(folder: Path, *words: object, **settings: str) -> "subprocess.Popen[str]":
-    """Start `accounts-migration WORDS` in the folder."""
+def started(folder: Path, *words: object, largest_file: int | None = None, **settings: str) -> "subprocess.Popen[str]":
+    """Start `accounts-migration WORDS` in the folder; no file may outgrow `largest_file`, as on a nearly full disk."""
+    # the shell counts in blocks of 512 bytes
+    limit = ["/bin/sh", "-c", f'ulimit -f {largest_file // 512}; exec "$@"', "limited"] if largest_file else []
     return subprocess.Popen(  # noqa: S603  # the program under test
-        [str(PROGRAM), *map(str, words)],
+        [*limit, str(PROGRAM), *map(str, words)],
         cwd=folder,
         env=environment(**settings),
         stdout=subprocess.PIPE,
@@ -74,7 +76,7 @@ def started(folder: Path, *words: object, **settings: str) -> "subprocess.Popen[
 
 def command(folder: Path, *words: object, **settings: str) -> "subprocess.CompletedProcess[str]":
     """Run `accounts-migration WORDS` in the folder to its end."""
-    process = started(folder, *words, **settings)
+    process = started(folder, *words, largest_file=None, **settings)
     out, err = process.communicate(timeout=120)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 

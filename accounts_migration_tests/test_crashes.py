@@ -1,0 +1,176 @@
+"""A migration that is killed, runs out of disk, loses its server or meets another one.
+
+Nothing is half-loaded, and the same command run again ends where an undisturbed one would have.
+"""
+
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accounts_migration.databases.embedded_postgres import embedded_postgres
+from accounts_migration.databases.target import open_target
+from accounts_migration.demo_source import write_demo_source
+from accounts_migration_tests.commands import change, command, content, started, write_bank
+
+ENTITIES = ("product", "customer", "account", "transaction")
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """A dirty bank, and what a migration that nothing happened to makes of it."""
+
+    folder: Path
+    content: dict[str, list[dict[str, Any]]]
+
+    @property
+    def source(self) -> Path:
+        return self.folder / "legacy.db"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The settings of every migration of it: one backup folder, so one snapshot and one time."""
+        return {"MAX_REJECT_RATE": "0.1", "BACKUP_DIR": str(self.folder / "backups")}
+
+    def started(self, folder: Path, target: str) -> "subprocess.Popen[str]":
+        return started(folder, "migrate", self.source, target, largest_file=None, **self.settings)
+
+    def run_again(self, folder: Path, target: str) -> None:
+        """Run the same command to its end: it succeeds, and the target holds what the undisturbed one holds."""
+        done = command(folder, "migrate", self.source, target, **self.settings)
+        assert done.returncode == 0, done.stderr
+        found = content(target)
+        for table, rows in self.content.items():
+            assert found[table] == rows, table
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """Migrate six months of a bank with 2 percent of bad rows into SQLite."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    bank = Undisturbed(folder, {})
+    write_demo_source(bank.source, accounts=400, transactions=15_000, dirt=0.02, seed=3)
+    change(bank.source, "DELETE FROM legacy_transactions WHERE trans_date < '2024-07'")
+    done = command(folder, "migrate", bank.source, "accounts.db", **bank.settings)
+    assert done.returncode == 0, done.stderr
+    found = content(str(folder / "accounts.db"))
+    assert len(found["transaction"]) > 2_000
+    assert len(found["migration_defect"]) > 50
+    assert len({one["batch"] for one in found["migration_batch"]} - {"all", "undated"}) == 6
+    return Undisturbed(folder, found)
+
+
+def stop_at(process: "subprocess.Popen[str]", words: str, number: signal.Signals) -> None:
+    """Send the signal as soon as the migration says the words, and wait for its end."""
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if words in line:
+            process.send_signal(number)
+            process.communicate(timeout=60)
+            return
+    raise AssertionError(f"it never said {words!r}: {''.join(said)}")
+
+
+def refuse_half_loaded(target: str) -> None:
+    """What the books say and what stands is the same, batch by batch, and no lock is left."""
+    with open_target(target) as opened, opened.lock():
+        opened.prepare()
+        for entity in ENTITIES:
+            recorded = {
+                one.batch: one.loaded for one in opened.recorded_batches() if one.entity == entity and one.loaded
+            }
+            found = {batch: rows for batch, rows in opened.counts_by_batch(entity).items() if rows}
+            assert found == recorded, entity
+
+
+MOMENTS = (
+    "rows sharing a key",
+    "product all",
+    "account all",
+    "transaction 2024-08",
+    "transaction 2024-11",
+    "constraints and indexes",
+    "transaction: source",
+)
+
+
+def test_a_migration_killed_again_and_again_ends_as_if_nothing_had_happened(
+    undisturbed: Undisturbed, target_url: str, tmp_path: Path
+) -> None:
+    for moment in MOMENTS:
+        stop_at(undisturbed.started(tmp_path, target_url), moment, signal.SIGKILL)
+        refuse_half_loaded(target_url)
+    undisturbed.run_again(tmp_path, target_url)
+
+
+def test_of_two_migrations_at_once_one_is_refused(undisturbed: Undisturbed, target_url: str, tmp_path: Path) -> None:
+    both = [undisturbed.started(tmp_path, target_url) for _ in range(2)]
+    said = [process.communicate(timeout=120) for process in both]
+    ended = sorted((process.returncode, err) for process, (_, err) in zip(both, said, strict=True))
+    assert [status for status, _ in ended] == [0, 1]
+    assert "another migration is writing to" in ended[1][1]
+    assert "Wait for it to end, or stop it" in ended[1][1]
+    assert "Traceback" not in ended[0][1] + ended[1][1]
+    assert content(target_url) == undisturbed.content
+
+
+@pytest.fixture
+def server_folder() -> Iterator[Path]:
+    """Yield a folder that the server's own account can reach."""
+    folder = Path(tempfile.mkdtemp(prefix="accounts-migration-tests-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_a_server_that_stops_is_told_and_the_next_run_completes(
+    undisturbed: Undisturbed, server_folder: Path, tmp_path: Path
+) -> None:
+    with ExitStack() as server:
+        url = server.enter_context(embedded_postgres(server_folder, durable=False))
+        process = undisturbed.started(tmp_path, url)
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "transaction 2024-09" in line:
+                break
+        server.close()
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, "the connection was lost" in err) == (1, True), err
+    assert "Nothing half-loaded stays. Check the server and the network, then run again" in err
+    assert "Traceback" not in err
+    with embedded_postgres(server_folder, durable=False) as url:
+        refuse_half_loaded(url)
+        undisturbed.run_again(tmp_path, url)
+
+
+@pytest.mark.parametrize(
+    ("size", "largest_file"), [(5_000_000, 7_000_000), (50_000, 100_000)], ids=["of the target", "of everything"]
+)
+def test_a_full_disk_is_told_and_the_next_run_completes(size: int, largest_file: int, tmp_path: Path) -> None:
+    """A text of 5 MB is truncated: the target records it twice, so it alone outgrows 7 MB."""
+    row = f"INSERT INTO legacy_transactions VALUES (5, 10, 'CR', 1, 1, printf('%.{size}c', 'x'), '2024-04-01')"  # noqa: S608
+    write_bank(tmp_path / "legacy.db", row)
+    process = started(tmp_path, "migrate", "legacy.db", "accounts.db", largest_file=largest_file)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, "disk" in err, "run again" in err) == (1, True, True), err
+    assert "Traceback" not in out + err
+    target = str(tmp_path / "accounts.db")
+    if size > 1_000_000:
+        refuse_half_loaded(target)
+        assert [one["transaction_id"] for one in content(target)["transaction"]] == ["TXN-1", "TXN-2", "TXN-3", "TXN-4"]
+    done = command(tmp_path, "migrate", "legacy.db", "accounts.db")
+    assert done.returncode == 0, done.stderr
+    refuse_half_loaded(target)
+    found = content(target)
+    assert [one["transaction_id"] for one in found["transaction"]] == ["TXN-1", "TXN-2", "TXN-3", "TXN-4", "TXN-5"]
+    [truncated] = [one for one in found["migration_defect"] if one["reason"] == "TRUNCATED"]
+    assert truncated["old_value"] == "x" * size
