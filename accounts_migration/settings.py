@@ -24,7 +24,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
 
     source_db: Path | None = Field(default=None, description="the legacy SQLite file")
-    target_db: str | None = Field(default=None, description="a path, sqlite:///... or postgresql://...")
+    # it may hold a password, so it is not printed
+    target_db: str | None = Field(default=None, repr=False, description="a path, sqlite:///... or postgresql://...")
     migration_home: Path = Field(default=Path("var"), description="state: instance, staging, locks")
     backup_dir: Path | None = Field(default=None, description="snapshots; default MIGRATION_HOME/backups")
     log_dir: Path | None = Field(default=None, description="log of each run; default MIGRATION_HOME/logs")

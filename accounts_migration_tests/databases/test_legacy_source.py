@@ -241,8 +241,16 @@ def test_keys_of_every_class_are_read(tmp_path: Path, kind: str) -> None:
 
 def test_the_number_of_a_row_is_its_rowid(tmp_path: Path) -> None:
     path = run(tmp_path / "legacy.db", "CREATE TABLE things (key, value)")
-    run(path, "INSERT INTO things (rowid, key) VALUES (-5, 'a'), (9, 'b'), (9223372036854775807, 'c')")
-    assert [(number, row[0]) for number, _, row in read(path, THINGS)] == [(-5, "a"), (9, "b"), (BIGGEST, "c")]
+    run(
+        path,
+        "INSERT INTO things (rowid, key) VALUES (-9223372036854775808, 'z'), (-5, 'a'), (9, 'b'), (9223372036854775807, 'c')",
+    )
+    assert [(number, row[0]) for number, _, row in read(path, THINGS)] == [
+        (-BIGGEST - 1, "z"),
+        (-5, "a"),
+        (9, "b"),
+        (BIGGEST, "c"),
+    ]
 
 
 def test_a_column_named_rowid_is_no_rowid(tmp_path: Path) -> None:
