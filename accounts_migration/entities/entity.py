@@ -54,8 +54,9 @@ class LegacyChunk:
         if as_written and pa.types.is_float64(values.type):
             position = self.legacy_columns.index(name)
             integers = np.asarray(self.rows["integers"]) >> position & 1
-            for place in np.flatnonzero(integers):
-                irregular.setdefault(int(place), int(values[place].as_py()))
+            for place in map(int, np.flatnonzero(integers)):
+                if place not in irregular:  # where the whole row is irregular, nothing stands in the column
+                    irregular[place] = int(values[place].as_py())
         return LegacyColumn(values, irregular)
 
     def row(self, place: int) -> dict[str, LegacyValue]:
