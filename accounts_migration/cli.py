@@ -222,10 +222,12 @@ def ui(
 def app_main() -> None:
     """Run the command line; a refusal ends with its message and its exit status, never with a traceback."""
     warnings.filterwarnings("ignore", message=".*is currently in (beta|preview)")
+    # what is imported stays: the collector need not look at it again and again
+    gc.disable()
     from accounts_migration import console
 
-    # what is imported by now stays: the collector need not look at it again and again
     gc.freeze()
+    gc.enable()
     try:
         app()
     except MigrationError as error:

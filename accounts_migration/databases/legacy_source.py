@@ -9,6 +9,7 @@ table, and the regular rows keep their speed.
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ LARGEST_EXACT_REAL = 2**53
 UNDATED = "undated"
 FIRST_YEAR, LAST_YEAR = 1900, 2100
 MONTHS = [f"{year}-{month:02}" for year in range(FIRST_YEAR, LAST_YEAR + 1) for month in range(1, 13)]
+_KNOWN_MONTHS = frozenset(MONTHS)
 _LABELS = pa.array([*MONTHS, UNDATED], pa.string())
 
 _HEADER = b"SQLite format 3\x00"
@@ -246,11 +248,17 @@ def _literals(texts: Sequence[str]) -> str:
 
 def count_by_batch(connection: sqlite3.Connection, table: LegacyTable) -> dict[str, int]:
     """Return the number of source rows of each batch, counted by SQL; `{'all': n}` for a table without batches."""
-    query = (
-        f"SELECT {batch_expression(table)} AS batch, count(*) FROM {quoted(table.name)} GROUP BY batch ORDER BY batch"
-    )
-    counts = {batch.decode(): count for batch, count in connection.execute(query)}
-    return counts if table.batch_column else {"all": counts.get("all", 0)}
+    name = quoted(table.name)
+    if table.batch_column is None:
+        return {"all": _count(connection, f"SELECT count(*) FROM {name}")}
+    column = "+" + quoted(table.batch_column)
+    # by their beginning, which is quicker than by their label; only a blob can begin like a month and have none
+    beginning = f"iif({column} >= x'', NULL, substr({column}, 1, 7))"
+    counts: Counter[str] = Counter()
+    for begins, rows in connection.execute(f"SELECT {beginning} AS begins, count(*) FROM {name} GROUP BY begins"):
+        text = begins.decode("utf-8", "replace") if isinstance(begins, bytes) else ""
+        counts[text if text in _KNOWN_MONTHS else UNDATED] += rows
+    return dict(sorted(counts.items()))
 
 
 def raw_schema(table: LegacyTable, classes: dict[str, str]) -> pa.Schema:

@@ -131,12 +131,10 @@ def take_snapshot(source: Path, backup_dir: Path, tables: Sequence[LegacyTable])
         path = folder / SNAPSHOT_FILE
         _copy(source, path, tables)
         with ThreadPoolExecutor(max_workers=1) as beside:
-            digest = beside.submit(_fingerprint, path)
+            contents = beside.submit(_contents, path, source, tables)
             integrity = _check(path, source)
-            with open_read_only(path, immutable=True, copy_of=source) as connection:
-                manifests = {table.name: _describe(connection, table) for table in tables}
-                unmigrated = find_unmigrated(connection, tables)
-            sha256 = digest.result()
+            sha256 = _fingerprint(path)
+            manifests, unmigrated = contents.result()
         for earlier in find_snapshots(backup_dir):
             if earlier.sha256 == sha256 and earlier.source == str(source.resolve()):
                 shutil.rmtree(folder)
@@ -217,6 +215,14 @@ def _check(path: Path, source: Path) -> str:
             remedy="Restore it from a backup, or recover it with `sqlite3 FILE .recover` into a new file",
         )
     return "ok" if lines == ["ok"] else f"structure ok; {len(lines)} remarks on values"
+
+
+def _contents(
+    path: Path, source: Path, tables: Sequence[LegacyTable]
+) -> tuple[dict[str, TableManifest], list[Unmigrated]]:
+    with open_read_only(path, immutable=True, copy_of=source) as connection:
+        manifests = {table.name: _describe(connection, table) for table in tables}
+        return manifests, find_unmigrated(connection, tables)
 
 
 def _describe(connection: sqlite3.Connection, table: LegacyTable) -> TableManifest:
