@@ -22,7 +22,7 @@ from accounts_migration.reconciliation.target_totals import counts_and_totals
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """Rows by entity and batch, control totals, and the batches of the snapshot that are not loaded yet.
+    """Rows by entity and batch, control totals, and the batches that are not loaded from the snapshot yet.
 
     Totals are those of the batches that are loaded.
     """
@@ -34,7 +34,7 @@ class Reconciliation:
 
     @property
     def is_complete(self) -> bool:
-        """Return whether every batch of the snapshot is loaded from it."""
+        """Return whether every batch of the snapshot is loaded from it, and none of another one stands."""
         return not self.missing
 
 
@@ -70,11 +70,12 @@ def reconcile(
         }
         for name, entity in ENTITIES.items():
             source = snapshot.tables[entity.legacy_table].batches
-            found.missing.extend(f"{name} {batch}" for batch in sorted(source) if (name, batch) not in recorded)
             figures = counts_and_totals(target, name)
-            # what waits to be loaded again from this snapshot is missing, not wrong; any other row must be explained
-            waiting = {batch for batch in source if (name, batch) in of_other_snapshots}
-            counted = sorted({*loaded[name], *(batch for batch, rows in figures.rows.items() if rows)} - waiting)
+            standing = {batch for batch, rows in figures.rows.items() if rows}
+            # what waits to be replaced or emptied from this snapshot is missing, not wrong; else rows must be explained
+            waiting = {batch for batch in standing if (name, batch) in of_other_snapshots}
+            found.missing.extend(f"{name} {batch}" for batch in sorted({*source, *waiting} - {*loaded[name]}))
+            counted = sorted({*loaded[name], *standing} - waiting)
             lines = laws(name, source, figures.rows, defects, counted)
             found.batches.extend(lines)
             found.entities.append(total(name, lines))
