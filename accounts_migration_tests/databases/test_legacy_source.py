@@ -240,17 +240,10 @@ def test_keys_of_every_class_are_read(tmp_path: Path, kind: str) -> None:
 
 
 def test_the_number_of_a_row_is_its_rowid(tmp_path: Path) -> None:
-    path = run(tmp_path / "legacy.db", "CREATE TABLE things (key, value)")
-    run(
-        path,
-        "INSERT INTO things (rowid, key) VALUES (-9223372036854775808, 'z'), (-5, 'a'), (9, 'b'), (9223372036854775807, 'c')",
-    )
-    assert [(number, row[0]) for number, _, row in read(path, THINGS)] == [
-        (-BIGGEST - 1, "z"),
-        (-5, "a"),
-        (9, "b"),
-        (BIGGEST, "c"),
-    ]
+    numbered = [(-BIGGEST - 1, "z"), (-5, "a"), (9, "b"), (BIGGEST, "c")]
+    path = things(tmp_path / "legacy.db", [])
+    run(path, rows=numbered, table="things (rowid, key)")
+    assert [(number, row[0]) for number, _, row in read(path, THINGS)] == numbered
 
 
 def test_a_column_named_rowid_is_no_rowid(tmp_path: Path) -> None:
@@ -384,7 +377,7 @@ def batch_of(value: LegacyValue) -> str:
     return month[0].decode() if month else "undated"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(values=st.lists(DATES, max_size=30), declared=st.sampled_from(["", "TEXT", "DATE", "INTEGER", "BLOB"]))
 def test_every_row_is_in_exactly_one_batch(values: list[LegacyValue], declared: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -405,7 +398,7 @@ def exactly_numbered(rows: Iterable[tuple[int, str, tuple[LegacyValue, ...]]]) -
     return [(number, batch, exactly([row])) for number, batch, row in rows]
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(rows=st.lists(st.tuples(CELLS, CELLS), max_size=20), key=CLASSES, value=CLASSES)
 def test_every_cell_comes_back_exactly_however_the_columns_are_read(
     rows: list[tuple[LegacyValue, LegacyValue]], key: str, value: str

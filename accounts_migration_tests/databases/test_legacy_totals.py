@@ -191,7 +191,7 @@ AMOUNTS: st.SearchStrategy[LegacyValue] = st.one_of(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(amounts=st.lists(AMOUNTS, max_size=25), declared=st.sampled_from(TYPES))
 def test_the_totals_are_those_of_the_reference(amounts: list[LegacyValue], declared: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -216,7 +216,7 @@ def _text(raw: bytes) -> LegacyValue:
         return UndecodableText(raw)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     rows=st.lists(
         st.tuples(st.sampled_from(["CR", "DR", None]), st.integers(-(10**14), 10**14), st.sampled_from("irt")),
