@@ -16,6 +16,7 @@ from accounts_migration.jobs import build_jobs
 from accounts_migration.logs import migration_logger
 from accounts_migration.resources import LegacyResource, TargetResource
 from accounts_migration.settings import Settings, load_settings
+from accounts_migration.streams import use_frugal_memory
 
 
 def build_defs(
@@ -30,6 +31,7 @@ def build_defs(
     Raises:
         UsageError: Source and target are one file.
     """
+    use_frugal_memory()
     chosen = settings or load_settings()
     _refuse_target_in_source(chosen)
     legacy = LegacyResource(chosen.source_db, chosen.backups, chosen.migration_home)

@@ -27,8 +27,8 @@ WHOLE = "all"
 """The one batch of an entity that does not move in batches."""
 
 MANIFEST = "manifest.json"
-BYTES_IN_MEMORY = 48 * 1024 * 1024
-BYTES_PER_FILE = 16 * 1024 * 1024
+BYTES_IN_MEMORY = 32 * 1024 * 1024
+BYTES_PER_FILE = 8 * 1024 * 1024
 
 Tables = Mapping[str, pa.Table]
 

@@ -1,4 +1,4 @@
-"""Streams of Arrow record batches: reading ahead, and joining small pieces to ones of a good size.
+"""Streams of Arrow record batches: reading ahead, joining small pieces to ones of a good size, and their memory.
 
 Not here: where the rows come from (`databases`, `staging`) or what they mean (`entities`).
 """
@@ -14,6 +14,12 @@ import pyarrow as pa
 ROWS_PER_CHUNK = 65_536
 
 Item = TypeVar("Item")
+
+
+def use_frugal_memory() -> None:
+    """Let Arrow take its memory from an allocator that gives it back; its usual one kept 150 MB more at the peak."""
+    backend = next(name for name in ("jemalloc", "system") if name in pa.supported_memory_backends())
+    pa.set_memory_pool(pa.jemalloc_memory_pool() if backend == "jemalloc" else pa.system_memory_pool())
 
 
 class _Ahead(Generic[Item]):

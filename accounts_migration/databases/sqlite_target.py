@@ -46,7 +46,7 @@ ROWS_PER_READ = 65_536
 
 _DIALECT = sqlite.dialect()
 _BUSY_MILLISECONDS = 10_000
-_CACHE_KIBIBYTES = 64_000
+_CACHE_KIBIBYTES, _SCAN_CACHE_KIBIBYTES = 64_000, 2_000
 _ROWS_ANALYZED = 1000
 _MOST_LOG_BYTES = 64 * 1024 * 1024
 _BROKEN = re.compile(r"(UNIQUE|NOT NULL|CHECK|FOREIGN KEY) constraint failed(?:: (\w+)(?:\.(\w+))?)?")
@@ -273,6 +273,10 @@ class SqliteTarget(Target):
             "SELECT m.name FROM sqlite_master AS m, pragma_table_xinfo(m.name) AS c WHERE lower(c.name) = 'rowid'"
         )
         return {str(row[0]).lower() for row in [*rows, *taken]}
+
+    def _before_scan(self, session: Session) -> None:
+        """Keep few pages: a scan reads each once."""
+        session.execute(f"PRAGMA cache_size = -{_SCAN_CACHE_KIBIBYTES}")
 
     def _lock_name(self) -> str:
         return f"sqlite:{self.path}"

@@ -202,7 +202,7 @@ class Target(ABC):
         """Return the place behind which the next rows of the table will stand, if the engine can tell."""
         return None
 
-    def _before_scan(self, session: Session) -> None:  # noqa: B027  # SQLite needs nothing
+    def _before_scan(self, session: Session) -> None:  # noqa: B027  # an engine may need nothing
         """Set what makes a scan read in storage order."""
 
     # -- writing
