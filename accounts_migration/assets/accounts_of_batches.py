@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from accounts_migration.assets.samples import sample_of
 from accounts_migration.entities import Entity
 from accounts_migration.entities.cleaning import Cleaned
 from accounts_migration.entities.defects import EXCLUDED, REJECTED, REPAIRED, without_personal_data
@@ -31,6 +32,7 @@ class BatchAccount:
     totals: Totals = field(default_factory=dict)
     schema_failures: int = 0
     examples: list[dict[str, Any]] = field(default_factory=list)
+    sample: list[dict[str, str]] = field(default_factory=list)
     digest: ContentDigest = field(default_factory=ContentDigest)
 
     @property
@@ -68,6 +70,7 @@ class EntityAccount:
         for batch, rows in by_batch(cleaned.rows):
             account = self.batches[batch]
             account.loaded += rows.num_rows
+            account.sample = account.sample or sample_of(rows)
             account.digest.add(rows)
             account.totals = added([account.totals, control_totals(self._entity.name, rows)])
             account.schema_failures += schema_failures.get(batch, 0)

@@ -22,6 +22,7 @@ from accounts_migration.assets.links import (
     partitions_of,
     raw_key,
 )
+from accounts_migration.assets.samples import as_metadata
 from accounts_migration.assets.snapshot import DUPLICATES, SNAPSHOT
 from accounts_migration.assets.verdicts import Verdict, check_results
 from accounts_migration.databases.snapshot import Snapshot
@@ -186,6 +187,7 @@ def _metadata(account: BatchAccount) -> dict[str, Any]:
         "excluded": account.actions["excluded"],
         "repaired": account.actions["repaired"],
         "reasons": dict(account.reasons),
+        "sample": as_metadata(account.sample),
     }
 
 

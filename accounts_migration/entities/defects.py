@@ -4,6 +4,7 @@ Here: the defect table's columns and how personal data in it is masked. Not here
 """
 
 import json
+import string
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 
@@ -15,6 +16,11 @@ REJECTED, EXCLUDED, REPAIRED = "rejected", "excluded", "repaired"
 
 PERSONAL_COLUMNS = frozenset({"first_name", "last_name", "email_address", "phone_number", "description"})
 """Legacy columns whose values name or reach a person; a description is free text and may do so, too."""
+
+PERSONAL_TARGET_COLUMNS = frozenset({"first_name", "last_name", "email", "phone", "reference"})
+"""The same of the target's columns."""
+
+_SHAPE = frozenset(" " + string.punctuation)
 
 DEFECT_SCHEMA = pa.schema(
     [
@@ -58,10 +64,13 @@ def defect_table(defects: list[Defect]) -> pa.Table:
 
 
 def masked(value: str | None) -> str | None:
-    """Return the value with all but its shape hidden: letters x, digits 9; the length stays as a hint."""
+    """Return the value with all but its shape hidden: digits 9, ASCII punctuation and blanks as they are, the rest x.
+
+    Marks and symbols are hidden, too: vowel signs spell most of a name in many scripts. The length stays as a hint.
+    """
     if value is None:
         return None
-    return "".join("9" if sign.isdigit() else "x" if sign.isalnum() else sign for sign in value)
+    return "".join("9" if sign.isdigit() else sign if sign in _SHAPE else "x" for sign in value)
 
 
 def without_personal_data(defect: Mapping[str, LegacyValue]) -> dict[str, LegacyValue]:

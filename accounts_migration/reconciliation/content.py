@@ -21,12 +21,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from accounts_migration.entities.defects import masked
+from accounts_migration.entities.defects import PERSONAL_TARGET_COLUMNS, masked
 from accounts_migration.entities.totals import Totals, added, control_totals
 from accounts_migration.streams import by_batch
 
 MISSING, UNEXPECTED, DIFFERENT = "MISSING_IN_TARGET", "UNEXPECTED_IN_TARGET", "DIFFERENT"
-PERSONAL_COLUMNS = frozenset({"first_name", "last_name", "email", "phone", "reference"})
 INEXACT = "inexact"
 
 EXAMPLES = 20
@@ -81,6 +80,15 @@ class ContentComparison:
     def differences_of(self, batch: str) -> int:
         """Return the number of differences in a batch."""
         return sum(number for (_, found), number in self.counts.items() if found == batch)
+
+    def take(self, other: "ContentComparison") -> None:
+        """Add what another comparison, of other batches, has found."""
+        self.compared += other.compared
+        self.compared_by_batch.update(other.compared_by_batch)
+        self.counts.update(other.counts)
+        self.examples += other.examples[: EXAMPLES - len(self.examples)]
+        for batch, totals in other.found_totals.items():
+            self.found_totals[batch] = added([self.found_totals.get(batch, {}), totals])
 
     def add(self, kind: str, batches: pa.ChunkedArray, keys: pa.ChunkedArray) -> None:
         """Record rows that stand on one side only."""
@@ -235,7 +243,7 @@ def _record_inexact(comparison: ContentComparison, expected: pa.Table, found: pa
 
 def _shown(value: object, column: str) -> str | None:
     text = None if value is None else str(value)
-    return masked(text) if column in PERSONAL_COLUMNS else text
+    return masked(text) if column in PERSONAL_TARGET_COLUMNS else text
 
 
 class _Spill:
