@@ -45,7 +45,16 @@ def _only_targets(known: Mapping[str, str]) -> AfterValidator:
         wrong = sorted(set(codes.values()) - set(known.values()))
         if wrong:
             raise ValueError(f"codes may only map to {', '.join(sorted(set(known.values())))}; not to {wrong[0]!r}")
-        return {code.strip().upper(): target for code, target in codes.items()}
+        added: dict[str, str] = {}
+        for written, target in codes.items():
+            code = written.strip().upper()
+            if not code:
+                raise ValueError("a code is empty; write CODE=VALUE")
+            if known.get(code, target) != target:
+                raise ValueError(f"the code {code!r} is {known[code]} already")
+            if added.setdefault(code, target) != target:
+                raise ValueError(f"the code {code!r} is given twice")
+        return dict(sorted(added.items()))  # in one order: the policies have a digest
 
     return AfterValidator(check)
 
