@@ -171,9 +171,9 @@ def open_instance(folder: Path, *, is_ours: bool) -> Iterator[dg.DagsterInstance
     Raises:
         MigrationError: It cannot be opened, or can record no more, as on a full disk.
     """
-    prepare_instance(folder, is_ours=is_ours)
+    folder = prepare_instance(folder, is_ours=is_ours)
     try:
-        with dg.DagsterInstance.get() as instance:
+        with _opened_alone(folder) if is_ours else dg.DagsterInstance.get() as instance:
             yield instance
     except sqlalchemy.exc.DBAPIError as error:
         raise MigrationError(
@@ -181,3 +181,10 @@ def open_instance(folder: Path, *, is_ours: bool) -> Iterator[dg.DagsterInstance
             why=str(error.orig),
             remedy="Free disk space there, or check DAGSTER_HOME. What was loaded is whole; run again",
         ) from error
+
+
+def _opened_alone(folder: Path) -> dg.DagsterInstance:
+    """Open the instance; of two processes that are the first, one waits until the other has made its databases."""
+    with (folder / "opening.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        return dg.DagsterInstance.get()

@@ -1,0 +1,127 @@
+"""The Dagster instance: ours is made complete, somebody else's is used as it is, two processes may share one."""
+
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster_shared.yaml_utils import load_yaml_from_path
+
+from accounts_migration.instance import KeptOpenEventLogStorage, open_instance, prepare_instance
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give DAGSTER_HOME and its companion back after the test."""
+    for name in ("DAGSTER_HOME", "DAGSTER_EVENT_BATCH_SIZE"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
+def test_a_folder_of_ours_gets_its_configuration(tmp_path: Path) -> None:
+    folder = prepare_instance(tmp_path / "new" / "dagster", is_ours=True)
+    configuration = load_yaml_from_path(str(folder / "dagster.yaml"))
+    assert isinstance(configuration, dict)
+    assert configuration["telemetry"] == {"enabled": False}
+    assert configuration["concurrency"]["pools"] == {"granularity": "run", "default_limit": 1}
+    assert configuration["run_monitoring"]["free_slots_after_run_end_seconds"] > 0
+
+
+def test_the_folder_is_its_owners_alone(tmp_path: Path) -> None:
+    folder = prepare_instance(tmp_path / "dagster", is_ours=True)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_dagster_is_told_the_absolute_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    prepare_instance(Path("var/dagster"), is_ours=True)
+    assert os.environ["DAGSTER_HOME"] == str(tmp_path / "var" / "dagster")
+
+
+def test_a_configuration_that_stands_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    prepare_instance(tmp_path, is_ours=True)
+    assert (tmp_path / "dagster.yaml").read_text() == "telemetry:\n  enabled: false\n"
+
+
+def test_ours_records_its_events_below_its_folder(tmp_path: Path) -> None:
+    with open_instance(tmp_path, is_ours=True) as instance:
+        assert isinstance(instance.event_log_storage, KeptOpenEventLogStorage)
+        instance.add_dynamic_partitions("batches", ["2024-01"])
+    assert list((tmp_path / "event_log").glob("*.db")) != []
+
+
+def test_the_dagster_yaml_of_somebody_else_is_used_as_it_is(tmp_path: Path) -> None:
+    text = f"storage:\n  sqlite:\n    base_dir: {tmp_path / 'elsewhere'}\ntelemetry:\n  enabled: false\n"
+    (tmp_path / "dagster.yaml").write_text(text)
+    with open_instance(tmp_path, is_ours=False) as instance:
+        assert type(instance.event_log_storage) is SqliteEventLogStorage
+        instance.add_dynamic_partitions("batches", ["2024-01"])
+    assert (tmp_path / "elsewhere").is_dir()
+    assert (tmp_path / "dagster.yaml").read_text() == text
+
+
+@pytest.mark.filterwarnings("ignore:No dagster instance configuration file")
+def test_an_empty_folder_of_somebody_else_stays_without_configuration(tmp_path: Path) -> None:
+    with open_instance(tmp_path, is_ours=False) as instance:
+        instance.add_dynamic_partitions("batches", ["2024-01"])
+        assert instance.root_directory == str(tmp_path)
+    assert not (tmp_path / "dagster.yaml").exists()
+
+
+def test_what_was_recorded_is_found_again(tmp_path: Path) -> None:
+    with open_instance(tmp_path, is_ours=True) as first:
+        first.add_dynamic_partitions("batches", ["2024-01"])
+        first.report_runless_asset_event(dg.AssetMaterialization("asset", partition="2024-01"))
+    with open_instance(tmp_path, is_ours=True) as second:
+        assert second.get_dynamic_partitions("batches") == ["2024-01"]
+        assert second.get_materialized_partitions(dg.AssetKey("asset")) == {"2024-01"}
+
+
+_WRITER = """
+import sys, dagster as dg
+from pathlib import Path
+from accounts_migration.instance import open_instance
+with open_instance(Path(sys.argv[1]), is_ours=True) as instance:
+    for number in range(40):
+        instance.report_runless_asset_event(dg.AssetMaterialization("asset", partition=f"{sys.argv[2]}-{number}"))
+"""
+
+
+def test_two_processes_write_to_one_new_instance_at_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", _WRITER, str(tmp_path / "dagster")]
+    writers = [subprocess.Popen([*command, name], stderr=subprocess.PIPE, text=True) for name in ("a", "b")]  # noqa: S603
+    said = [writer.communicate(timeout=120)[1] for writer in writers]
+    assert [writer.returncode for writer in writers] == [0, 0], said
+    with open_instance(tmp_path / "dagster", is_ours=True) as instance:
+        found = instance.get_materialized_partitions(dg.AssetKey("asset"))
+    assert found == {f"{name}-{number}" for name in ("a", "b") for number in range(40)}
+
+
+@pytest.fixture
+def stock_instance(tmp_path: Path) -> Iterator[Path]:
+    """Configure an instance as Dagster's own default is."""
+    folder = tmp_path / "stock"
+    folder.mkdir()
+    (folder / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    yield folder
+
+
+def test_a_migration_runs_on_an_instance_of_somebody_else(
+    stock_instance: Path, tmp_path: Path, open_migration: Callable[..., Any], new_target: Callable[[str, Path], str]
+) -> None:
+    """Nothing may depend on our own event log: here it is Dagster's."""
+    with open_migration(tmp_path, new_target("sqlite", tmp_path)) as ours:
+        with open_instance(stock_instance, is_ours=False) as instance:
+            assert type(instance.event_log_storage) is SqliteEventLogStorage
+            migration = type(ours)(ours.settings, instance)
+            migration.migrate()
+            assert migration.materialized("target/transaction") == {"2024-01", "2024-02", "2024-03", "undated"}
+            assert set(migration.checks("target/transaction").values()) == {"SUCCEEDED"}
+        assert ours.materialized("target/transaction") == set()
