@@ -11,7 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,12 +198,11 @@ def test_a_target_is_verified_from_anywhere(migrated: Migrated, tmp_path: Path) 
 
 
 @pytest.fixture
-def copied(tmp_path: Path) -> Iterator[Path]:
-    """Migrate a bank of our own into SQLite and yield its folder."""
+def copied(tmp_path: Path, here: Here) -> Path:
+    """Migrate a bank of our own into SQLite and return its folder."""
     write_bank(tmp_path / "legacy.db")
-    done = command(tmp_path, "migrate", "legacy.db", "accounts.db")
-    assert done.returncode == 0, done.stderr
-    yield tmp_path
+    assert here("migrate", "legacy.db", "accounts.db").status == 0
+    return tmp_path
 
 
 def test_a_changed_source_fails_the_verification_until_just_that_row_is_migrated(copied: Path, here: Here) -> None:
@@ -300,7 +299,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "no command": (["migrat"], "No such command"),
     "no option": (["migrate", "legacy.db", "accounts.db", "--fast"], "No such option"),
     "too many words": (["migrate", "legacy.db", "accounts.db", "third.db"], "unexpected extra argument"),
-    "nothing": (["migrate"], "TARGET_DB"),
+    "nothing": (["migrate"], "SOURCE_DB"),
     "no target": (["migrate", "legacy.db"], "TARGET_DB"),
     "no target to list": (["defects"], "TARGET_DB"),
     "scheme of the target": (["migrate", "legacy.db", f"mysql://me:{PASSWORD}@host/bank"], "begins with mysql://"),

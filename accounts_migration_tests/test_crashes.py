@@ -99,7 +99,6 @@ MOMENTS = (
     "transaction 2024-08",
     "transaction 2024-11",
     "constraints and indexes",
-    "transaction: source",
 )
 
 
