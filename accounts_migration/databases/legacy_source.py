@@ -253,7 +253,7 @@ def count_by_batch(connection: sqlite3.Connection, table: LegacyTable) -> dict[s
         return {"all": _count(connection, f"SELECT count(*) FROM {name}")}
     column = "+" + quoted(table.batch_column)
     # by their beginning, which is quicker than by their label; only a blob can begin like a month and have none
-    beginning = f"iif({column} >= x'', NULL, substr({column}, 1, 7))"
+    beginning = f"iif({column} >= x'' COLLATE BINARY, NULL, substr({column}, 1, 7))"
     counts: Counter[str] = Counter()
     for begins, rows in connection.execute(f"SELECT {beginning} AS begins, count(*) FROM {name} GROUP BY begins"):
         text = begins.decode("utf-8", "replace") if isinstance(begins, bytes) else ""
@@ -414,7 +414,7 @@ def _value(column: str, kind: str) -> str:
     which alone parts INTEGER from REAL. The plus takes the column's affinity away, so that nothing is converted.
     """
     if kind == "text":
-        return f"iif({_is_at_least_text(column)} AND +{column} < x'', {column}, NULL)"
+        return f"iif({_is_at_least_text(column)} AND NOT ({_is_blob(column)}), {column}, NULL)"
     if kind == "integer":
         return f"iif(typeof({column}) = 'integer', {column}, NULL)"
     return f"iif(NOT ({_is_at_least_text(column)}), {column} + 0.0, NULL)"
@@ -423,17 +423,22 @@ def _value(column: str, kind: str) -> str:
 def _is_irregular(column: str, kind: str) -> str:
     """Return the SQL condition that a cell is neither NULL nor of its column's class, or no exact REAL."""
     if kind == "text":
-        return f"NOT ({_is_at_least_text(column)}) OR +{column} >= x''"
+        return f"NOT ({_is_at_least_text(column)}) OR {_is_blob(column)}"
     if kind == "integer":
         return f"{_is_at_least_text(column)} OR typeof({column}) = 'real'"
     largest = LARGEST_EXACT_REAL
-    too_large = f"(+{column} > {largest} OR +{column} < -{largest}) AND typeof({column}) = 'integer'"
+    plain = f"+{column} COLLATE BINARY"
+    too_large = f"({plain} > {largest} OR {plain} < -{largest}) AND typeof({column}) = 'integer'"
     return f"{_is_at_least_text(column)} OR {too_large}"
 
 
 def _is_at_least_text(column: str) -> str:
     # a collation that the column declares need not be known here
     return f"+{column} >= '' COLLATE BINARY"
+
+
+def _is_blob(column: str) -> str:
+    return f"+{column} >= x'' COLLATE BINARY"
 
 
 def _encoded(columns: Sequence[str]) -> str:

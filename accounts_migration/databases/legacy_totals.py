@@ -45,10 +45,10 @@ def source_totals(
         unsigned: Those of the measures that are added without their sign.
         batches: Only the rows of these batches; None adds all.
     """
-    selected = [f"{quoted(group)} AS group_{place}" for place, group in enumerate(groups)]
+    selected = [f"{_plain(group)} AS group_{place}" for place, group in enumerate(groups)]
     sums = []
     for place, measure in enumerate(measures):
-        cents = _cents(quoted(measure))
+        cents = _cents(_plain(measure))
         selected.append(f"{f'abs({cents})' if measure in unsigned else cents} AS cents_{place}")
         sums += [f"count(cents_{place})", f"sum(cents_{place} / {_SPLIT})", f"sum(cents_{place} % {_SPLIT})"]
     keys = [f"group_{place}" for place in range(len(groups))]
@@ -81,6 +81,11 @@ def _source_total(row: Sequence[object], groups: int, measures: Sequence[str]) -
         readable={measure: count for measure, (count, _, _) in parts.items()},
         sums={measure: high * _SPLIT + low for measure, (_, high, low) in parts.items()},
     )
+
+
+def _plain(column: str) -> str:
+    # a collation that the column declares need not be known here, and must not merge codes
+    return f"({quoted(column)} COLLATE BINARY)"
 
 
 def _cents(column: str) -> str:

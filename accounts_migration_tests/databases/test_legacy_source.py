@@ -496,3 +496,16 @@ def test_only_the_named_rows_are_read_whole(tmp_path: Path) -> None:
     path = things(tmp_path / "legacy.db", [(n, "x") for n in range(1, 2001)])
     wanted = list(range(1, 2001, 3))
     assert list(read_whole_rows(path, THINGS, "rowid", [*wanted, 99_999])) == [(n, f"i{n},t78") for n in wanted]
+
+
+def test_a_collation_of_the_legacy_application_need_not_be_known(tmp_path: Path) -> None:
+    path = tmp_path / "legacy.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.create_collation("of_the_bank", lambda one, two: (one > two) - (one < two))
+        connection.execute("CREATE TABLE dated (day TEXT COLLATE of_the_bank)")
+        connection.execute("INSERT INTO dated VALUES ('2024-03-01'), (7), (x'00'), (NULL)")
+    rows = [(1, "2024-03", ("2024-03-01",)), (2, "undated", ("7",)), (3, "undated", (b"\0",)), (4, "undated", (None,))]
+    assert list(read(path, DATED)) == rows
+    assert list(read(path, DATED, ["2024-03"])) == rows[:1]
+    with open_read_only(path) as connection:
+        assert count_by_batch(connection, DATED) == {"2024-03": 1, "undated": 3}

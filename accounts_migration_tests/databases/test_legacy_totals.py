@@ -174,6 +174,18 @@ def test_the_encoding_of_the_file_does_not_show(tmp_path: Path) -> None:
     assert (found["é"].readable, found["é"].sums) == ({"amount": 3}, {"amount": 650})
 
 
+def test_the_collations_of_the_legacy_table_do_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "legacy.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.create_collation("of_the_bank", lambda one, two: (one > two) - (one < two))
+        connection.execute("CREATE TABLE moves (kind COLLATE NOCASE, amount COLLATE of_the_bank, day)")
+        connection.execute(
+            "INSERT INTO moves (kind, amount) VALUES ('CR', '1.25'), ('cr', 2.5), ('CR', '+3'), ('CR', 4)"
+        )
+    found = totals(path)
+    assert {kind: total.sums["amount"] for kind, total in found.items()} == {"CR": 825, "cr": 250}
+
+
 AMOUNTS: st.SearchStrategy[LegacyValue] = st.one_of(
     st.none(),
     st.integers(-(2**63), 2**63 - 1),
