@@ -221,6 +221,15 @@ def ui(
 
 def app_main() -> None:
     """Run the command line; a refusal ends with its message and its exit status, never with a traceback."""
+    try:
+        _run_app()
+    except KeyboardInterrupt:
+        # also while the libraries are still being imported
+        sys.stderr.write("Stopped. What was loaded is whole; run the same command again to go on.\n")
+        sys.exit(1)
+
+
+def _run_app() -> None:
     warnings.filterwarnings("ignore", message=".*is currently in (beta|preview)")
     # what is imported stays: the collector need not look at it again and again
     gc.disable()
@@ -235,7 +244,4 @@ def app_main() -> None:
         sys.exit(2 if isinstance(error, UsageError) else 1)
     except OSError as error:
         console.ERROR.print(f"The command failed: {error}", markup=False, soft_wrap=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        console.ERROR.print("[bold red]Stopped.[/] What was loaded is whole; run the same command again to go on.")
         sys.exit(1)

@@ -15,6 +15,7 @@ from dagster_shared.error import SerializableErrorInfo
 from accounts_migration.errors import MigrationError
 from accounts_migration.partitions import BATCHES
 
+_INTERRUPTIONS = (DagsterExecutionInterruptedError, KeyboardInterrupt)
 _EXPLAINED = ("MigrationError", "UsageError", "ConstraintViolated")
 
 
@@ -63,7 +64,7 @@ def run_job(
         result = definitions.resolve_job_def(job).execute_in_process(
             instance=instance, raise_on_error=False, tags=tags, run_config={"loggers": {"console": {}}}
         )
-    except DagsterExecutionInterruptedError:
+    except _INTERRUPTIONS:
         raise _stopped(job) from None
     if any(_is_interruption(event) for event in result.all_events):
         raise _stopped(job)
@@ -99,7 +100,7 @@ def _stopped(job: str) -> MigrationError:
 def _is_interruption(event: dg.DagsterEvent) -> bool:
     error = event.step_failure_data.error if event.is_step_failure else None
     while error is not None:
-        if error.cls_name == DagsterExecutionInterruptedError.__name__:
+        if error.cls_name in [kind.__name__ for kind in _INTERRUPTIONS]:
             return True
         error = error.cause
     return False

@@ -155,11 +155,15 @@ class Session(ABC):
         """Return what may be told of a driver's error: no values, no passwords, and a remedy."""
 
     def explaining(self, work: Callable[[], _Result]) -> _Result:
-        """Return the work's result; a driver's error becomes a MigrationError that does not carry it."""
+        """Return the work's result; a driver's error becomes a MigrationError that does not carry it.
+
+        The driver takes Ctrl-C while it works, cancels what it can, and tells of it as the cause of an error.
+        """
         try:
             return work()
         except dbapi.Error as error:
-            explanation = self.explanation(error)
+            stopped = isinstance(error.__cause__, KeyboardInterrupt)
+            explanation = KeyboardInterrupt() if stopped else self.explanation(error)
         raise explanation
 
     @abstractmethod
