@@ -26,6 +26,8 @@ _CONFIGURATION = """\
 # Written by accounts-migration. One writer at a time in the target; a killed run gives its place back.
 telemetry:
   enabled: false
+nux:
+  enabled: false
 event_log_storage:
   module: accounts_migration.instance
   class: KeptOpenEventLogStorage
