@@ -95,7 +95,6 @@ def refuse_half_loaded(target: str) -> None:
 MOMENTS = (
     "rows sharing a key",
     "product all",
-    "account all",
     "transaction 2024-08",
     "transaction 2024-11",
     "constraints and indexes",
