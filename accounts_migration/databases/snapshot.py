@@ -33,6 +33,7 @@ SNAPSHOT_FILE = "source_backup.db"
 MANIFEST_FILE = "manifest.json"
 
 # what `integrity_check` says of values, not of the file's structure: dirty data is for the rules to judge
+_DAMAGE_NAMED = 3
 _ABOUT_VALUES = ("NULL value in", "CHECK constraint failed in", "TEXT value in", "NUMERIC value in")
 
 
@@ -205,16 +206,22 @@ def _check(path: Path, source: Path) -> str:
     Raises:
         MigrationError: The structure of the file is damaged.
     """
+    damage: list[str] = []
+    remarks = 0
     with open_read_only(path, immutable=True, copy_of=source) as connection:
-        lines = [row[0].decode("utf-8", "replace") for row in connection.execute("PRAGMA integrity_check(20)")]
-    damage = [line for line in lines if line != "ok" and not line.startswith(_ABOUT_VALUES)]
+        # all lines: many remarks on values must not hide the damage that is told after them
+        for (line,) in connection.execute(f"PRAGMA integrity_check({2**31 - 1})"):
+            text = line.decode("utf-8", "replace")
+            remarks += text != "ok"
+            if text != "ok" and not text.startswith(_ABOUT_VALUES) and len(damage) < _DAMAGE_NAMED:
+                damage.append(text)
     if damage:
         raise MigrationError(
             f"The legacy database {source} is damaged",
-            why=f"integrity_check found: {'; '.join(damage[:3])}",
+            why=f"integrity_check found: {'; '.join(damage)}",
             remedy="Restore it from a backup, or recover it with `sqlite3 FILE .recover` into a new file",
         )
-    return "ok" if lines == ["ok"] else f"structure ok; {len(lines)} remarks on values"
+    return f"structure ok; {remarks:,} remarks on values" if remarks else "ok"
 
 
 def _contents(

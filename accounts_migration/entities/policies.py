@@ -61,8 +61,11 @@ def _only_targets(known: Mapping[str, str]) -> AfterValidator:
 
 def _usable_formats(formats: tuple[str, ...]) -> tuple[str, ...]:
     for text in formats:
-        if "%Y" not in text and "%y" not in text and text not in ("%c", "%x", "%G"):
+        directives = text.replace("%%", "")
+        if not any(year in directives for year in ("%Y", "%y", "%c", "%x")):
             raise ValueError(f"the date format {text!r} names no year")
+        if "%z" in directives or "%Z" in directives:
+            raise ValueError(f"the date format {text!r} names a zone, and a date of the target has none")
         _refuse_unknown_directive(text)
     return formats
 

@@ -219,6 +219,21 @@ def test_values_that_break_the_constraints_of_the_source_are_no_damage(tmp_path:
     assert rows_of(snapshot) == [(None, -5), (None, -6)]
 
 
+def test_damage_is_found_behind_many_remarks_on_values(tmp_path: Path) -> None:
+    source = run(
+        tmp_path / "legacy.db",
+        "CREATE TABLE early (a)",
+        f"INSERT INTO early VALUES {', '.join(['(NULL)'] * 50)}",
+        "CREATE TABLE things (key, value)",
+        "INSERT INTO things VALUES (1, 100)",
+        "CREATE INDEX by_key ON things (key)",
+        "PRAGMA writable_schema = ON",
+        "UPDATE sqlite_master SET sql = 'CREATE TABLE early (a NOT NULL)' WHERE name = 'early'",
+        "UPDATE sqlite_master SET sql = 'CREATE INDEX by_key ON things (value)' WHERE name = 'by_key'",
+    )
+    assert "row 1 missing from index by_key" in refusal(source, tmp_path / "backups").why
+
+
 def test_a_locked_source_is_refused(tmp_path: Path) -> None:
     source = things(tmp_path / "legacy.db")
     script = (

@@ -72,6 +72,8 @@ def test_codes_and_formats_may_be_written_in_one_line() -> None:
         ("invalid_email", "NULL", "'NULL'"),
         ("letter_case", "upper", "'upper'"),
         ("date_formats", ("%d/%m",), "'%d/%m' names no year"),
+        ("date_formats", ("%%Y-%m",), "'%%Y-%m' names no year"),
+        ("date_formats", ("%Y-%m-%d%z",), "'%Y-%m-%d%z' names a zone"),
         ("date_formats", ("%Y-%m-%d", "%Q-%Y"), "'%Q-%Y' cannot be used"),
         ("legacy_encoding", "cp9999", "unknown code page 'cp9999'"),
         ("legacy_encoding", "base64", "unknown code page 'base64'"),
