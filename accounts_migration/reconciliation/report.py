@@ -63,14 +63,15 @@ def reconcile(
         for name, entity in ENTITIES.items()
     }
     with ThreadPoolExecutor(max_workers=1) as beside:
-        # the source is read while the target is, the largest table first
+        # the source is read while the target is
         promises = {
             name: beside.submit(promised, entity, snapshot, policies, _unless_all(entity, snapshot, loaded[name]))
-            for name, entity in reversed(ENTITIES.items())
+            for name, entity in ENTITIES.items()
         }
+        counted_in_target = {name: counts_and_totals(target, name) for name in ENTITIES}
         for name, entity in ENTITIES.items():
             source = snapshot.tables[entity.legacy_table].batches
-            figures = counts_and_totals(target, name)
+            figures = counted_in_target[name]
             standing = {batch for batch, rows in figures.rows.items() if rows}
             # what waits to be replaced or emptied from this snapshot is missing, not wrong; else rows must be explained
             waiting = {batch for batch in standing if (name, batch) in of_other_snapshots}

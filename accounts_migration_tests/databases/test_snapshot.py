@@ -223,7 +223,7 @@ def test_damage_is_found_behind_many_remarks_on_values(tmp_path: Path) -> None:
     source = run(
         tmp_path / "legacy.db",
         "CREATE TABLE early (a)",
-        "INSERT INTO early VALUES " + ", ".join(["(NULL)"] * 50),
+        *["INSERT INTO early VALUES (NULL)"] * 50,
         "CREATE TABLE things (key, value)",
         "INSERT INTO things VALUES (1, 100)",
         "CREATE INDEX by_key ON things (key)",
