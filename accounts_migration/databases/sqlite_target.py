@@ -170,6 +170,7 @@ class SqliteTarget(Target):
         """
         super().__init__(str(path))
         self.path = path.resolve()
+        self._has_rowid: dict[str, bool] = {}
         _refuse_unusable_path(path)
         if self.path.exists():
             self.session.value("SELECT count(*) FROM sqlite_master")
@@ -263,16 +264,13 @@ class SqliteTarget(Target):
 
     def _last_place(self, session: Session, entity: str) -> int | None:
         """Return the highest rowid; none for a table made by others that has no rowid or a column of that name."""
-        if entity in self._without_rowid(session):
+        if entity not in self._has_rowid:
+            columns = session.execute(f"SELECT 1 FROM pragma_table_xinfo('{entity}') WHERE lower(name) = 'rowid'")
+            tables = session.execute(f"SELECT 1 FROM pragma_table_list WHERE lower(name) = '{entity}' AND wr")
+            self._has_rowid[entity] = not columns and not tables
+        if not self._has_rowid[entity]:
             return None
         return int(session.value(f"SELECT coalesce(max(rowid), 0) FROM {quoted(entity)}"))
-
-    def _without_rowid(self, session: Session) -> set[str]:
-        rows = session.execute("SELECT name FROM pragma_table_list WHERE wr")
-        taken = session.execute(
-            "SELECT m.name FROM sqlite_master AS m, pragma_table_xinfo(m.name) AS c WHERE lower(c.name) = 'rowid'"
-        )
-        return {str(row[0]).lower() for row in [*rows, *taken]}
 
     def _before_scan(self, session: Session) -> None:
         """Keep few pages: a scan reads each once."""
