@@ -7,7 +7,9 @@ instance; they would bury the lines that a person waits for.
 import logging
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import dagster as dg
@@ -16,13 +18,17 @@ from accounts_migration.errors import MigrationError
 
 NAME = "accounts_migration"
 
+# logged by Dagster as a step's own words, an ERROR for each asset behind a check that blocks
+_OF_STEPS_NOT_RUN = "Dependencies for step "
+
 
 class _OnlySpoken(logging.Filter):
-    """Lets through what an asset says, and holds back Dagster's events."""
+    """Lets through what an asset says; holds back Dagster's events, and its lines about steps that must wait."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        event = getattr(record, "dagster_event", None) or getattr(record, "dagster_meta", {}).get("dagster_event")
-        return event is None
+        meta = getattr(record, "dagster_meta", {})
+        event = getattr(record, "dagster_event", None) or meta.get("dagster_event")
+        return event is None and not str(meta.get("orig_message", "")).startswith(_OF_STEPS_NOT_RUN)
 
 
 class _Short(logging.Formatter):
@@ -52,10 +58,9 @@ migration_logger = dg.LoggerDefinition(_migration_logger, description="Short lin
 
 def start_log(folder: Path, *, quiet: bool) -> Path:
     """Send what is said to a new file in LOG_DIR and, unless quiet, to the terminal; return the file."""
-    path = folder / f"migration_{datetime.now(UTC):%Y%m%d_%H%M%S}.log"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.touch(mode=0o600)
+        path = _new_file(folder)
     except OSError as error:
         raise MigrationError(
             f"Cannot write a log into {folder}",
@@ -68,6 +73,17 @@ def start_log(folder: Path, *, quiet: bool) -> Path:
     _add(logger, logging.FileHandler(path), "%(asctime)sZ - %(levelname)s - %(message)s")
     if not quiet:
         _add(logger, logging.StreamHandler(sys.stderr), "  %(message)s")
+    return path
+
+
+def _new_file(folder: Path) -> Path:
+    """Create a file named by the second; commands that start in the same one get `-2`, `-3` and so on behind it."""
+    name = f"migration_{datetime.now(UTC):%Y%m%d_%H%M%S}"
+    for number in count(1):
+        path = folder / f"{name}{'' if number == 1 else f'-{number}'}.log"
+        with suppress(FileExistsError):
+            path.touch(mode=0o600, exist_ok=False)
+            break
     return path
 
 
