@@ -15,6 +15,7 @@ import fcntl
 import os
 import re
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -281,6 +282,21 @@ class SqliteTarget(Target):
 
     def _acquire_lock(self) -> Release:
         path = self.path.with_name(f"{self.path.name}.lock")
+        descriptor = self._locked(path)
+        while not _is_file_of(descriptor, path):
+            # whoever held it found no target to keep it beside, and removed it between our opening and our locking
+            os.close(descriptor)
+            descriptor = self._locked(path)
+        return lambda: self._release_lock(descriptor, path)
+
+    def _release_lock(self, descriptor: int, path: Path) -> None:
+        """Let go; of a migration that was refused before it made the target, no lock file stays either."""
+        if not self.path.exists():
+            with suppress(OSError):
+                path.unlink()
+        os.close(descriptor)
+
+    def _locked(self, path: Path) -> int:
         what = f"Cannot migrate into {self.name}"
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -299,7 +315,7 @@ class SqliteTarget(Target):
                 why=f"another migration is writing to {self.name}",
                 remedy="Wait for it to end, or stop it",
             ) from None
-        return lambda: os.close(descriptor)
+        return descriptor
 
     def _stored_type(self, kind: Kind) -> pa.DataType:
         return sqlite_rows.stored_type(kind)
@@ -334,6 +350,13 @@ def _refuse_unusable_path(path: Path) -> None:
         )
     if path.exists() and not os.access(path, os.R_OK | os.W_OK):
         raise MigrationError(what, why="the file is not writable", remedy="Give this user the right to write to it")
+
+
+def _is_file_of(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _create_private(path: Path) -> None:

@@ -109,6 +109,38 @@ def test_a_lock_file_stays_but_holds_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "target.db.lock").exists()
 
 
+def test_no_lock_file_stays_beside_a_target_that_was_not_made(tmp_path: Path) -> None:
+    with open_target(str(tmp_path / "target.db")) as target:
+        for _ in range(2):
+            with target.lock():
+                assert (tmp_path / "target.db.lock").exists()
+            assert list(tmp_path.iterdir()) == []
+
+
+CONTENDER = """
+import sys, os, time
+from accounts_migration.databases.target import open_target
+from accounts_migration.errors import MigrationError
+with open_target(sys.argv[1]) as target:
+    print("locked", flush=True)
+    end = time.monotonic() + 1.5
+    while time.monotonic() < end:
+        try:
+            with target.lock():
+                os.close(os.open(sys.argv[1] + ".held", os.O_CREAT | os.O_EXCL))  # fails where both hold it
+                os.unlink(sys.argv[1] + ".held")
+        except MigrationError:
+            pass
+print("done")
+"""
+
+
+def test_two_never_hold_a_lock_whose_file_comes_and_goes(tmp_path: Path) -> None:
+    contenders = [started(CONTENDER, str(tmp_path / "target.db")) for _ in range(2)]
+    assert [process.communicate(timeout=60)[0] for process in contenders] == ["done\n"] * 2
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_load_that_is_killed_leaves_the_target_as_it_was(target: Target, target_url: str, bank: Any) -> None:
     bank.load_parents(target)
     bank.load(target, "transaction", bank.transaction(1), "2024-02", source_rows=1)
