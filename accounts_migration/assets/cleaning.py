@@ -95,7 +95,7 @@ def cleaned_asset(entity: Entity) -> dg.AssetsDefinition:
                     snapshot_id=snapshot.snapshot_id,
                     schemas=_schemas(entity),
                     batches=batches,
-                    chunks=read_ahead(_chunks(entity, raw, circumstances, accounts, has_row_id)),
+                    chunks=_chunks(entity, raw, circumstances, accounts, has_row_id),
                     summary=finish,
                 )
             )
@@ -158,10 +158,18 @@ def _references(entity: Entity, snapshot: Snapshot, accounts: Staged, policies: 
 def _chunks(
     entity: Entity, raw: Staged, circumstances: Circumstances, accounts: EntityAccount, has_row_id: bool
 ) -> Iterator[Tables]:
+    """Yield the cleaned chunks, which a thread cleans while they are added up and written here."""
+    for cleaned, failures in read_ahead(_cleaned(entity, raw, circumstances, has_row_id)):
+        accounts.add(cleaned, failures)
+        yield {"rows": cleaned.rows, "defects": cleaned.defects, "keys": cleaned.keys}
+
+
+def _cleaned(
+    entity: Entity, raw: Staged, circumstances: Circumstances, has_row_id: bool
+) -> Iterator[tuple[Cleaned, dict[str, int]]]:
     for rows in read_ahead(joined(raw.scan("rows"))):
         cleaned = clean(entity, LegacyChunk(rows, entity.legacy_columns, has_row_id), circumstances)
-        accounts.add(cleaned, _schema_failures(entity, cleaned))
-        yield {"rows": cleaned.rows, "defects": cleaned.defects, "keys": cleaned.keys}
+        yield cleaned, _schema_failures(entity, cleaned)
 
 
 def _schema_failures(entity: Entity, cleaned: Cleaned) -> dict[str, int]:

@@ -408,20 +408,18 @@ def _select(
 
 
 def _value(column: str, kind: str) -> str:
-    """Return the SQL of a cell that has its column's class, else NULL.
+    """Return the SQL of a cell in the type of its column; in an irregular row it may be anything, and is not used."""
+    if kind == "real":
+        return f"{column} + 0.0"
+    return f"CAST({column} AS {'TEXT' if kind == 'text' else 'INTEGER'})"
+
+
+def _is_irregular(column: str, kind: str) -> str:
+    """Return the SQL condition that a cell is neither NULL nor of its column's class, or no exact REAL.
 
     Values compare by their class first: numbers, then text, then blobs. That is several times quicker than `typeof`,
     which alone parts INTEGER from REAL. The plus takes the column's affinity away, so that nothing is converted.
     """
-    if kind == "text":
-        return f"iif({_is_at_least_text(column)} AND NOT ({_is_blob(column)}), {column}, NULL)"
-    if kind == "integer":
-        return f"iif(typeof({column}) = 'integer', {column}, NULL)"
-    return f"iif(NOT ({_is_at_least_text(column)}), {column} + 0.0, NULL)"
-
-
-def _is_irregular(column: str, kind: str) -> str:
-    """Return the SQL condition that a cell is neither NULL nor of its column's class, or no exact REAL."""
     if kind == "text":
         return f"NOT ({_is_at_least_text(column)}) OR {_is_blob(column)}"
     if kind == "integer":

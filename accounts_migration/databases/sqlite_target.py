@@ -7,7 +7,8 @@ Only ADBC's own SQLite may touch the file within a process: a second SQLite libr
 plain `open` and `close`, would drop the locks of the first.
 
 The file is put into WAL mode, so that rows can be read back while the next ones are written; where it cannot be (some
-network disks), it keeps a rollback journal. Both are safe against kill -9 and power loss with synchronous = FULL.
+network disks), it keeps a rollback journal. Both are safe against kill -9 and power loss: at worst the last batches are
+gone as if never loaded, each with its books; what was written is on the disk when the file is closed.
 References are checked by `constrain`, and from then on with each row.
 """
 
@@ -199,6 +200,7 @@ class SqliteTarget(Target):
         wanted = build_tables()
         self._incompatible_or_found()
         self.session.execute("PRAGMA journal_mode = WAL")
+        _set_durability(self.session)
         with self.session.transaction():
             found = _found_tables(self.session, wanted)
             refuse_incompatible(self.name, wanted, found, _judge_type)
@@ -388,12 +390,19 @@ def _connected(uri: str, name: str) -> SqliteSession:
 def _set_pragmas(session: Session) -> None:
     session.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
     session.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}")
-    session.execute("PRAGMA synchronous = FULL")
     # macOS: reach the disk itself, not only its cache
     session.execute("PRAGMA fullfsync = ON")
     session.execute("PRAGMA foreign_keys = ON")
-    if session.value("PRAGMA journal_mode") != "wal":
+    _set_durability(session)
+
+
+def _set_durability(session: Session) -> None:
+    """Wait for the disk where a power loss could damage the file; in WAL mode that is when its log is emptied."""
+    if session.value("PRAGMA journal_mode") == "wal":
+        session.execute("PRAGMA synchronous = NORMAL")
+    else:
         session.execute("PRAGMA journal_mode = TRUNCATE")
+        session.execute("PRAGMA synchronous = FULL")
 
 
 def _index_names(session: Session) -> set[str]:
