@@ -1,7 +1,7 @@
 """The Dagster instance of a migration: its folder, its `dagster.yaml`, and an event log on SQLite that keeps up.
 
 Here: how the instance is made and found. Not here: what runs on it. An instance that somebody else configured
-(DAGSTER_HOME with a `dagster.yaml`) is used as it is.
+(DAGSTER_HOME with a `dagster.yaml`) is used as it is; a folder of theirs that holds nothing yet gets our configuration.
 """
 
 import fcntl
@@ -44,6 +44,7 @@ run_monitoring:
 
 
 _EVENTS_AT_ONCE = 500
+_LOCK, _PARTIAL = "opening.lock", "dagster.yaml.partial"
 
 _Callback = Callable[[dg.EventLogEntry, str], None]
 
@@ -152,15 +153,16 @@ def prepare_instance(folder: Path, *, is_ours: bool) -> Path:
 
     Args:
         folder: DAGSTER_HOME, or the folder below MIGRATION_HOME.
-        is_ours: Whether we chose the folder; only then a missing `dagster.yaml` is written.
+        is_ours: Whether we chose the folder. A missing `dagster.yaml` is written there, and into an empty folder.
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     configuration = folder / "dagster.yaml"
-    if is_ours and not configuration.exists():
-        partial = configuration.with_suffix(f".{os.getpid()}")
-        partial.write_text(_CONFIGURATION.format(event_log=folder / "event_log"))
-        partial.replace(configuration)
+    if not configuration.exists() and (is_ours or _is_empty(folder)):
+        with _alone(folder):
+            partial = folder / _PARTIAL
+            partial.write_text(_CONFIGURATION.format(event_log=folder / "event_log"))
+            partial.replace(configuration)
     os.environ["DAGSTER_HOME"] = str(folder)
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(_EVENTS_AT_ONCE))
     return folder
@@ -175,7 +177,7 @@ def open_instance(folder: Path, *, is_ours: bool) -> Iterator[dg.DagsterInstance
     """
     folder = prepare_instance(folder, is_ours=is_ours)
     try:
-        with _opened_alone(folder) if is_ours else dg.DagsterInstance.get() as instance:
+        with _opened_alone(folder) if is_ours or (folder / _LOCK).exists() else dg.DagsterInstance.get() as instance:
             yield instance
     except sqlalchemy.exc.DBAPIError as error:
         raise MigrationError(
@@ -187,6 +189,18 @@ def open_instance(folder: Path, *, is_ours: bool) -> Iterator[dg.DagsterInstance
 
 def _opened_alone(folder: Path) -> dg.DagsterInstance:
     """Open the instance; of two processes that are the first, one waits until the other has made its databases."""
-    with (folder / "opening.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with _alone(folder):
         return dg.DagsterInstance.get()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one process at a time make what the folder lacks."""
+    with (folder / _LOCK).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _is_empty(folder: Path) -> bool:
+    """Return whether the folder holds nothing but what another process of ours is just making there."""
+    return {path.name for path in folder.iterdir()} <= {_LOCK, _PARTIAL}

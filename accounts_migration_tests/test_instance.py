@@ -67,12 +67,21 @@ def test_the_dagster_yaml_of_somebody_else_is_used_as_it_is(tmp_path: Path) -> N
     assert (tmp_path / "dagster.yaml").read_text() == text
 
 
+def test_an_empty_folder_of_somebody_else_gets_our_configuration(tmp_path: Path) -> None:
+    for _ in range(2):
+        with open_instance(tmp_path, is_ours=False) as instance:
+            assert isinstance(instance.event_log_storage, KeptOpenEventLogStorage)
+            assert instance.telemetry_enabled is False
+            assert instance.root_directory == str(tmp_path)
+
+
 @pytest.mark.filterwarnings("ignore:No dagster instance configuration file")
-def test_an_empty_folder_of_somebody_else_stays_without_configuration(tmp_path: Path) -> None:
+def test_a_folder_of_somebody_else_that_holds_something_stays_without_configuration(tmp_path: Path) -> None:
+    (tmp_path / "history").mkdir()
     with open_instance(tmp_path, is_ours=False) as instance:
-        instance.add_dynamic_partitions("batches", ["2024-01"])
-        assert instance.root_directory == str(tmp_path)
+        assert type(instance.event_log_storage) is SqliteEventLogStorage
     assert not (tmp_path / "dagster.yaml").exists()
+    assert not (tmp_path / "opening.lock").exists()
 
 
 def test_what_was_recorded_is_found_again(tmp_path: Path) -> None:
@@ -88,15 +97,16 @@ _WRITER = """
 import sys, dagster as dg
 from pathlib import Path
 from accounts_migration.instance import open_instance
-with open_instance(Path(sys.argv[1]), is_ours=True) as instance:
+with open_instance(Path(sys.argv[1]), is_ours=sys.argv[3] == "ours") as instance:
     for number in range(40):
         instance.report_runless_asset_event(dg.AssetMaterialization("asset", partition=f"{sys.argv[2]}-{number}"))
 """
 
 
-def test_two_processes_write_to_one_new_instance_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("whose", ["ours", "theirs"])
+def test_two_processes_write_to_one_new_instance_at_once(whose: str, tmp_path: Path) -> None:
     command = [sys.executable, "-W", "ignore", "-c", _WRITER, str(tmp_path / "dagster")]
-    writers = [subprocess.Popen([*command, name], stderr=subprocess.PIPE, text=True) for name in ("a", "b")]  # noqa: S603
+    writers = [subprocess.Popen([*command, name, whose], stderr=subprocess.PIPE, text=True) for name in ("a", "b")]  # noqa: S603
     said = [writer.communicate(timeout=120)[1] for writer in writers]
     assert [writer.returncode for writer in writers] == [0, 0], said
     with open_instance(tmp_path / "dagster", is_ours=True) as instance:
