@@ -7,6 +7,7 @@ Single partitions and ranges of them are written and read alike. Docs: Dagster's
 import dagster as dg
 from upath import UPath
 
+from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.resources import LegacyResource
 from accounts_migration.staging import WHOLE, Staged, StagedOutput, StagingWriter
@@ -22,12 +23,14 @@ class StagingIOManager(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: StagedOutput) -> None:
         """Write every batch of the output, each replaced atomically."""
-        StagingWriter(self.folder(obj.snapshot_id, context.asset_key), obj).write()
+        with failing_clearly():
+            StagingWriter(self.folder(obj.snapshot_id, context.asset_key), obj).write()
 
     def load_input(self, context: dg.InputContext) -> Staged:
         """Return the staged tables of the asset for the partitions that the run asks for."""
         batches = tuple(sorted(context.asset_partition_keys)) if context.has_asset_partitions else (WHOLE,)
-        return self.staged(context.asset_key, batches)
+        with failing_clearly():
+            return self.staged(context.asset_key, batches)
 
     def staged(self, asset_key: dg.AssetKey, batches: tuple[str, ...] = (WHOLE,)) -> Staged:
         """Return the staged tables of an asset for the present snapshot."""
@@ -50,4 +53,5 @@ class SnapshotIOManager(dg.IOManager):
 
     def load_input(self, context: dg.InputContext) -> Snapshot:
         """Return the present snapshot."""
-        return self._legacy.snapshot()
+        with failing_clearly():
+            return self._legacy.snapshot()

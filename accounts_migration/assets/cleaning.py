@@ -80,7 +80,8 @@ def cleaned_asset(entity: Entity) -> dg.AssetsDefinition:
         snapshot: Snapshot = inputs["snapshot"]
         raw: Staged = inputs["rows"]
         batches = batches_of(context, entity)
-        accounts = EntityAccount(entity, {batch: raw.manifest(batch)["source_rows"] for batch in batches})
+        with failing_clearly():
+            accounts = EntityAccount(entity, {batch: raw.manifest(batch)["source_rows"] for batch in batches})
 
         def finish(batch: str) -> dict[str, Any]:
             account = accounts.batches[batch]

@@ -128,6 +128,35 @@ def test_a_load_without_anything_staged_says_what_to_do(
         )
 
 
+def test_what_is_missing_reaches_the_ui_as_a_failure_with_its_remedy(
+    tmp_path: Path, open_migration: Callable[..., Any], new_target: Callable[[str, Path], str]
+) -> None:
+    """Wherever it is found out: when an input is loaded, when it is read, when an output is written."""
+    with open_migration(tmp_path, new_target("sqlite", tmp_path)) as migration:
+        for asset in ("target/product", "cleaned/products", "legacy/products"):
+            shown = failure(migration, asset)
+            assert shown["what"].startswith("There is no snapshot of ")
+            assert (shown["why"], shown["what to do"]) == ("none was taken yet", "Materialize legacy/snapshot first")
+        assert migration.run("legacy/snapshot", "legacy/duplicates", "legacy/accounts").success
+        assert failure(migration, "cleaned/products") == {
+            "what": "Nothing is staged of legacy/products for batch all",
+            "why": "it was not materialized for the present snapshot",
+            "what to do": "Materialize legacy/products (batch all) first",
+        }
+        assert migration.run("legacy/products").success
+        for file in (tmp_path / "home" / "staging").glob("*/legacy/products/all/rows-*.parquet"):
+            file.unlink()
+        assert failure(migration, "cleaned/products")["what to do"] == "Materialize legacy/products (batch all) again"
+
+
+def failure(migration: Any, asset: str) -> dict[str, str]:
+    """Run one asset and return the metadata of its failure, as the UI shows it."""
+    [event] = [event for event in migration.run(asset).all_events if event.is_step_failure]
+    shown = event.step_failure_data
+    assert shown.error.cls_name == "Failure"
+    return {name: value.value for name, value in shown.user_failure_data.metadata.items()}
+
+
 def test_one_batch_that_is_not_staged_refuses_the_range(
     tmp_path: Path, open_migration: Callable[..., Any], new_target: Callable[[str, Path], str]
 ) -> None:
