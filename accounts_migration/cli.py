@@ -4,19 +4,15 @@ Here: arguments and exit statuses (0 done and proved; 1 refused or failed; 2 wro
 what happens (`accounts_migration.migration`) and how it looks (`accounts_migration.console`).
 """
 
-import csv
 import gc
-import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from accounts_migration.errors import MigrationError, UsageError
 
@@ -81,7 +77,7 @@ def migrate(
     from accounts_migration.settings import load_settings
 
     settings = load_settings(_policies(policy), source_db=source, target_db=target)
-    console.refuse_unwritable(summary)
+    console.refuse_unwritable(summary, "--json")
     log = logs.start_log(settings.logs, quiet=False)
     outcome = migration.migrate(settings, batches or [])
     console.show_outcome(outcome, settings, log, "MIGRATED")
@@ -99,12 +95,32 @@ def verify(
     from accounts_migration.settings import load_settings
 
     settings = load_settings(_policies(policy), source_db=source, target_db=target)
-    console.refuse_unwritable(summary)
+    console.refuse_unwritable(summary, "--json")
     log = logs.start_log(settings.logs, quiet=False)
     outcome = migration.verify(settings, keep_policies=bool(policy))
     console.show_outcome(outcome, settings, log, "VERIFIED")
     if summary:
         console.write_json(outcome, summary)
+    raise typer.Exit(0 if outcome.success else 1)
+
+
+@app.command()
+def report(
+    target: TargetUrl = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Where to; MIGRATION_HOME/reports/SNAPSHOT where left out."),
+    ] = None,
+) -> None:
+    """Write the report on TARGET, one HTML page and its JSON twin, to be read and signed."""
+    from accounts_migration import console, logs, migration
+    from accounts_migration.settings import load_settings
+
+    settings = load_settings(target_db=target)
+    console.refuse_unwritable_folder(folder)
+    log = logs.start_log(settings.logs, quiet=False)
+    outcome = migration.report(settings, folder)
+    console.show_report(outcome, log)
     raise typer.Exit(0 if outcome.success else 1)
 
 
@@ -116,11 +132,17 @@ def defects(
     show_personal_data: Annotated[
         bool, typer.Option("--show-personal-data", help="Show names, e-mail, phone and texts unmasked.")
     ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="Write into a file that its owner alone can read."),
+    ] = None,
 ) -> None:
-    """List the rejected, excluded and repaired rows of TARGET with their reasons."""
+    """List the rejected, excluded and repaired rows of TARGET as work to be done: most money at stake first."""
+    from accounts_migration import console, listings
     from accounts_migration.entities import ENTITIES
     from accounts_migration.resources import TargetResource
     from accounts_migration.settings import load_settings
+    from accounts_migration.worklist import worklist
 
     if entity is not None and entity not in ENTITIES:
         raise UsageError(
@@ -128,52 +150,10 @@ def defects(
             why="it is not known",
             remedy=f"Name one of {', '.join(ENTITIES)}",
         )
+    console.refuse_unwritable(output, "--output")
     settings = load_settings(target_db=target)
-    with TargetResource(settings.target_db).open() as database:
-        _list(_defect_rows(database.defects(entity), show_personal_data), form)
-
-
-def _defect_rows(batches: Any, show_personal_data: bool) -> Iterator[dict[str, Any]]:
-    from accounts_migration.entities.defects import without_personal_data
-
-    for batch in batches:
-        for row in batch.drop_columns(["inexact"]).to_pylist():
-            yield row if show_personal_data else without_personal_data(row)
-
-
-_SHOWN = (
-    "entity",
-    "batch",
-    "source_key",
-    "source_row_id",
-    "action",
-    "reasons",
-    "column",
-    "old_value",
-    "new_value",
-)
-
-
-def _list(rows: Iterator[dict[str, Any]], form: Format) -> None:
-    from accounts_migration.entities.defects import DEFECT_SCHEMA
-
-    if form is Format.json:
-        for place, row in enumerate(rows):
-            sys.stdout.write(("[\n" if place == 0 else ",\n") + json.dumps(row, ensure_ascii=False))
-            empty = False
-        sys.stdout.write("[]\n" if "empty" not in locals() else "\n]\n")
-        return
-    if form is Format.csv:
-        writer = csv.DictWriter(sys.stdout, DEFECT_SCHEMA.names)
-        writer.writeheader()
-        writer.writerows(rows)
-        return
-    from accounts_migration.console import OUT, _plain
-
-    table = Table(*_SHOWN)
-    for row in rows:
-        table.add_row(*("" if row[name] is None else _plain(str(row[name])) for name in _SHOWN))
-    OUT.print(table)
+    with TargetResource(settings.target_db).open() as database, listings.destination(output) as file:
+        listings.WRITERS[form.value](worklist(database, entity, show_personal_data=show_personal_data), file)
 
 
 @app.command("demo-source")

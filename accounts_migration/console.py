@@ -6,7 +6,7 @@ Here: tables and sentences. Not here: what they report (`accounts_migration.migr
 import json
 import os
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +16,26 @@ from rich.table import Table
 from accounts_migration.errors import MigrationError, UsageError
 from accounts_migration.migration import Outcome
 from accounts_migration.reconciliation.amounts import amount
-from accounts_migration.reconciliation.promises import ControlTotal
+from accounts_migration.reconciliation.promises import OVERALL, ControlTotal, overall
 from accounts_migration.settings import Settings
 
-OVERALL = "overall"
 GROUPS_SHOWN = 60
 
 # a pipe has no width of its own: wide enough there that no figure is cut
-OUT = Console(width=None if sys.stdout.isatty() else 160)
+WIDTH = 160
+OUT = Console(width=None if sys.stdout.isatty() else WIDTH)
 ERROR = Console(stderr=True)
 
 
 def show_error(error: MigrationError) -> None:
     """Print what failed, why and what to do."""
-    ERROR.print(f"[bold red]{_plain(error.what)}[/]", highlight=False, soft_wrap=True)
-    ERROR.print(f"  why: {_plain(error.why)}", highlight=False, soft_wrap=True)
-    ERROR.print(f"  what to do: {_plain(error.remedy)}", highlight=False, soft_wrap=True)
+    ERROR.print(f"[bold red]{plain(error.what)}[/]", highlight=False, soft_wrap=True)
+    ERROR.print(f"  why: {plain(error.why)}", highlight=False, soft_wrap=True)
+    ERROR.print(f"  what to do: {plain(error.remedy)}", highlight=False, soft_wrap=True)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Return the text as rich shows it literally."""
     return text.replace("[", "\\[")
 
 
@@ -47,7 +48,7 @@ def show_outcome(outcome: Outcome, settings: Settings, log: Path, verb: str) -> 
     if outcome.checks:
         OUT.print(_checks(outcome))
     for problem in outcome.problems:
-        ERROR.print(f"[bold red]{_plain(problem)}[/]", highlight=False, soft_wrap=True)
+        ERROR.print(f"[bold red]{plain(problem)}[/]", highlight=False, soft_wrap=True)
     if outcome.defects and not outcome.success:
         OUT.print(_defects(outcome.defects))
         OUT.print("Mend the source, or allow such rows with --policy max_reject_rate=SHARE; nothing was loaded.")
@@ -57,8 +58,38 @@ def show_outcome(outcome: Outcome, settings: Settings, log: Path, verb: str) -> 
     OUT.print(f"log       {log}", highlight=False, soft_wrap=True)
     if outcome.loaded:
         OUT.print(f"defects   accounts-migration defects {outcome.target}", highlight=False, soft_wrap=True)
+        OUT.print(f"report    accounts-migration report {outcome.target}", highlight=False, soft_wrap=True)
     colour, word = ("green", verb) if outcome.success else ("red", "REFUSED" if not outcome.loaded else "FAILED")
     OUT.print(f"[bold {colour}]{word}[/] in {outcome.seconds:.1f} s")
+
+
+def show_report(outcome: Outcome, log: Path) -> None:
+    """Print what the report says in a line, where its files are, and their sha256."""
+    for problem in outcome.problems:
+        ERROR.print(f"[bold red]{plain(problem)}[/]", highlight=False, soft_wrap=True)
+    for name in ("accounted for", "unexplained rows", "unexplained amount", "plausibility findings", *_REPORT_FILES):
+        if name in outcome.report:
+            OUT.print(f"{name:<22} {plain(str(outcome.report[name]))}", highlight=False, soft_wrap=True)
+    OUT.print(f"{'target':<22} {outcome.target}", highlight=False, soft_wrap=True)
+    OUT.print(f"{'log':<22} {log}", highlight=False, soft_wrap=True)
+    colour, word = ("green", "REPORTED") if outcome.success else ("red", "FAILED")
+    OUT.print(f"[bold {colour}]{word}[/] in {outcome.seconds:.1f} s")
+
+
+_REPORT_FILES = ("page", "twin", "sha256 of the page", "sha256 of the twin")
+
+
+def refuse_unwritable_folder(folder: Path | None) -> None:
+    """Raise UsageError where a report cannot be written: before the run, not after it."""
+    if folder is None:
+        return
+    standing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not standing.is_dir() or not os.access(standing, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"Cannot write a report into {folder}",
+            why=f"{standing} is no folder, or this user may not write there",
+            remedy="Name another folder with -o",
+        )
 
 
 def _accounting(outcome: Outcome) -> Table:
@@ -85,7 +116,7 @@ def _totals(totals: list[ControlTotal]) -> Table:
         table.add_column(name)
     for name in ("source", "target", "left behind", "unexplained"):
         table.add_column(name, justify="right")
-    for one in [*_few(totals), *_overall(totals)]:
+    for one in [*_few(totals), *overall(totals)]:
         amounts = (one.source, one.target, one.left_behind, one.unexplained)
         style = "bold" if one.group == OVERALL else None
         table.add_row(one.entity, one.group, one.measure, *map(amount, amounts), style=style)
@@ -95,19 +126,6 @@ def _totals(totals: list[ControlTotal]) -> Table:
 def _few(totals: list[ControlTotal]) -> list[ControlTotal]:
     """Return all groups where they are few, else those with something unexplained: the others stand in the summary."""
     return totals if len(totals) <= GROUPS_SHOWN else [one for one in totals if one.unexplained]
-
-
-def _overall(totals: list[ControlTotal]) -> list[ControlTotal]:
-    sums: dict[tuple[str, str], ControlTotal] = {}
-    for one in totals:
-        so_far = sums.get((one.entity, one.measure), ControlTotal(one.entity, OVERALL, one.measure, 0, 0, 0))
-        sums[one.entity, one.measure] = replace(
-            so_far,
-            source=so_far.source + one.source,
-            target=so_far.target + one.target,
-            left_behind=so_far.left_behind + one.left_behind,
-        )
-    return list(sums.values())
 
 
 def _checks(outcome: Outcome) -> Table:
@@ -127,17 +145,17 @@ def _defects(defects: list[dict[str, Any]]) -> Table:
         table.add_column(name)
     for row in defects:
         cells = (row[name] for name in ("entity", "batch", "source_key", "source_row_id", "reasons", "column"))
-        table.add_row(*("" if cell is None else _plain(str(cell)) for cell in cells))
+        table.add_row(*("" if cell is None else plain(str(cell)) for cell in cells))
     return table
 
 
-def refuse_unwritable(path: Path | None) -> None:
-    """Raise UsageError where the summary cannot be written: before the migration, not after it."""
+def refuse_unwritable(path: Path | None, option: str) -> None:
+    """Raise UsageError where the file of the option cannot be written: before the work, not after it."""
     if path is not None and (path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)):
         raise UsageError(
-            f"Cannot write the summary {path}",
+            f"Cannot write {path}",
             why="it is a folder, its folder is missing, or this user may not write there",
-            remedy="Name another file with --json",
+            remedy=f"Name another file with {option}",
         )
 
 

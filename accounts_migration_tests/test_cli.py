@@ -9,6 +9,7 @@ import json
 import shutil
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -317,6 +318,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "no directive": (["migrate", "legacy.db", "accounts.db", "--policy", "date_formats=%Q%Y"], "cannot be used"),
     "no year": (["migrate", "legacy.db", "accounts.db", "--policy", "date_formats=%d/%m"], "names no year"),
     "summary": (["migrate", "legacy.db", "accounts.db", "--json", "no/such.json"], "its folder is missing"),
+    "list": (["defects", "accounts.db", "--output", "no/such.csv"], "its folder is missing"),
     "entity": (["defects", "accounts.db", "--entity", "branch"], "product, customer, account, transaction"),
     "format": (["defects", "accounts.db", "--format", "xml"], "xml"),
     "share of dirt": (["demo-source", "demo.db", "--dirt", "1.5"], "--dirt"),
@@ -475,7 +477,7 @@ DEFECTS = [
 ]
 DEFECT_COLUMNS = (
     *("entity", "batch", "source_key", "source_row_id", "action", "reason", "reasons", "column"),
-    *("old_value", "new_value", "source_row"),
+    *("old_value", "new_value", "money_at_stake", "remedy", "source_row"),
 )
 DEFECT_FIELDS = ("entity", "source_key", "action", "reason", "old_value")
 
@@ -500,9 +502,31 @@ def test_defects_of_one_entity_are_listed_as_a_table(with_defects: Path, here: H
     said = here("defects", f"sqlite:///{with_defects}", "--entity", "account")
     assert said.status == 0
     assert sorted(line for line in said.lines if line.startswith(("account", "customer", "product"))) == [
-        "account all 11 2 repaired SENTINEL_DATE close_date 9999-12-31",
-        "account all 12 3 rejected PARENT_REJECTED customer_number 3",
+        "account all 11 2 repaired SENTINEL_DATE close_date 9999-12-31 5.00",
+        "account all 12 3 rejected PARENT_REJECTED customer_number 3 1.00",
     ]
+    assert said.lines[-2:] == [
+        "PARENT_REJECTED: Mend the row it refers to, which is rejected itself; then this one follows.",
+        "SENTINEL_DATE: It is loaded without this date: enter the true one if there is one.",
+    ]
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_defects_go_by_the_money_at_stake(form: str, with_defects: Path, here: Here) -> None:
+    said = here("defects", with_defects, "--format", form)
+    places = [said.out.index(reason) for reason in ("SENTINEL_DATE", "PARENT_REJECTED", "INVALID_EMAIL", "DEFAULTED")]
+    assert places == sorted(places)
+
+
+def test_a_list_is_written_to_a_file_for_its_owner_alone(with_defects: Path, tmp_path: Path, here: Here) -> None:
+    printed = here("defects", with_defects, "--format", "csv")
+    said = here("defects", with_defects, "--format", "csv", "--output", "list.csv")
+    assert said == Said(0, "", "")
+    assert (tmp_path / "list.csv").read_bytes() == printed.out.encode()
+    assert stat.S_IMODE((tmp_path / "list.csv").stat().st_mode) == 0o600
+    refused = here("defects", "none.db", "--format", "csv", "--output", "list.csv")
+    assert (refused.status, (tmp_path / "list.csv").read_bytes()) == (1, printed.out.encode())
+    assert [path.name for path in tmp_path.iterdir()] == ["list.csv"]
 
 
 def test_personal_data_is_shown_on_demand_alone(with_defects: Path, here: Here) -> None:
