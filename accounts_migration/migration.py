@@ -112,11 +112,32 @@ def _run(
         recorded = {record.batch for record in records if record.entity == "transaction"}
         outcome.batches = sorted({*found, *recorded} or {EMPTY})
     spans = ranges(instance, outcome.batches)
-    if all(outcome.take(run_job(definitions, instance, PREPARE_JOB, span)) for span in spans):
+    if _prepare(outcome, definitions, instance, spans):
         outcome.loaded = True
         outcome.success = all(outcome.take(run_job(definitions, instance, LOAD_JOB, span)) for span in spans)
         # what was not asked for is missing: a warning, no failure
         outcome.success = outcome.success and all(check.passed or check.is_warning for check in outcome.checks)
+
+
+def _prepare(
+    outcome: Outcome, definitions: dg.Definitions, instance: dg.DagsterInstance, spans: Sequence[Sequence[str]]
+) -> bool:
+    """Clean all entities; return whether every check passed.
+
+    A blocking check stops what is behind it in its own run only. Each asset that was stopped gets a run of its own: who
+    has to mend the source needs the rejects of all entities and batches at once. No load accepts them.
+    """
+    accepted = True
+    for span in spans:
+        run = run_job(definitions, instance, PREPARE_JOB, span)
+        accepted = outcome.take(run) and accepted
+        judged = {check.asset for check in run.checks}
+        for key in map(cleaned_key, ENTITIES.values()):
+            if key.to_user_string() not in judged and not outcome.problems:
+                outcome.take(run_job(definitions, instance, PREPARE_JOB, span, assets=[key]))
+        if outcome.problems:
+            return False
+    return accepted
 
 
 def verify(settings: Settings, *, keep_policies: bool) -> Outcome:

@@ -44,7 +44,12 @@ class RunOutcome:
 
 
 def run_job(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, job: str, batches: Sequence[str] | None = None
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    job: str,
+    batches: Sequence[str] | None = None,
+    config: Mapping[str, object] | None = None,
+    assets: Sequence[dg.AssetKey] | None = None,
 ) -> RunOutcome:
     """Run a job in this process and return what it came to.
 
@@ -53,6 +58,8 @@ def run_job(
         instance: Where the run is recorded.
         job: The job's name.
         batches: First and last batch of a contiguous range; None for a job without batches.
+        config: Step -> its configuration.
+        assets: Only these of the job's assets; None for all.
 
     Raises:
         MigrationError: Somebody stopped the run.
@@ -62,7 +69,14 @@ def run_job(
         tags = {ASSET_PARTITION_RANGE_START_TAG: batches[0], ASSET_PARTITION_RANGE_END_TAG: batches[-1]}
     try:
         result = definitions.resolve_job_def(job).execute_in_process(
-            instance=instance, raise_on_error=False, tags=tags, run_config={"loggers": {"console": {}}}
+            instance=instance,
+            raise_on_error=False,
+            tags=tags,
+            asset_selection=assets,
+            run_config={
+                "loggers": {"console": {}},
+                "ops": {step: {"config": one} for step, one in (config or {}).items()},
+            },
         )
     except _INTERRUPTIONS:
         raise _stopped(job) from None

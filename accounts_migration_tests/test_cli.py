@@ -247,12 +247,52 @@ def test_bad_rows_stop_everything_with_the_list_and_no_name_of_anybody(tmp_path:
     assert [word for word in ("zebedee", "quick", "9999") if word in told.lower()] == []
 
 
-def test_a_refusal_shows_nothing_that_another_policy_staged(tmp_path: Path, here: Here) -> None:
-    write_bank(tmp_path / "legacy.db", "UPDATE legacy_customers SET email_address = 'none'")
-    assert here("migrate", "legacy.db", "accounts.db", "--policy", "invalid_email=null").status == 0
-    refused = here("migrate", "legacy.db", "other.db")
-    assert refused.status == 1
-    assert "transaction 0 0 0 0 0 0" in refused.lines, "the transactions were not cleaned under this policy"
+def test_a_refusal_lists_the_rejects_of_all_four_entities_at_once(tmp_path: Path, here: Here) -> None:
+    """Each entity is over the rate by itself; what one check stops is judged all the same."""
+    write_bank(
+        tmp_path / "legacy.db",
+        "INSERT INTO legacy_products VALUES (4, 'NEW', '???', 0, 0, 0, 0, 1)",
+        "INSERT INTO legacy_customers VALUES (3, 'ZEBEDEE', 'QUICK', 'none', '555-9999', NULL, 'ACTIVE')",
+        "INSERT INTO legacy_accounts VALUES (12, 3, 1, 'A', 1, NULL, NULL), (13, 1, 1, '?', 1, NULL, NULL)",
+        "INSERT INTO legacy_transactions VALUES (5, 10, 'CR', 2.005, 2, '', '2024-01-04')",
+        "INSERT INTO legacy_transactions VALUES (6, 12, 'CR', 2, 2, '', '2024-03-04')",
+    )
+    said = here("migrate", "legacy.db", "accounts.db")
+    assert (said.status, verdict(said.out)) == (1, "REFUSED")
+    for line in (
+        *("product 4 2 1 1 0 0", "customer 3 2 1 0 1 0", "account 4 2 2 0 1 0", "transaction 6 4 2 0 0 0"),
+        "product all 4 4 UNKNOWN_CODE account_type",
+        "customer all 3 3 INVALID_EMAIL email_address",
+        "account all 12 3 PARENT_REJECTED customer_number",
+        "account all 13 4 UNKNOWN_CODE account_status",
+        "transaction 2024-01 5 5 SUB_CENT trans_amount",
+        "transaction 2024-03 6 6 PARENT_REJECTED account_number",
+        *(f"cleaned/{name} rejects_within_policy FAILED" for name in ("products", "customers", "accounts")),
+        "cleaned/transactions rejects_within_policy FAILED",
+    ):
+        assert said.lines.count(line) == 1, line
+    assert "Not executing" not in said.err
+    assert {path.name for path in tmp_path.iterdir()} == {"legacy.db", "var"}, "no target, and no lock beside it"
+
+
+def test_a_refusal_lists_all_batches_also_where_they_are_no_range(tmp_path: Path, here: Here) -> None:
+    write_bank(tmp_path / "legacy.db", "UPDATE legacy_transactions SET trans_type = '?' WHERE trans_id <> 2")
+    said = here("migrate", "legacy.db", "accounts.db", "--batches", "2024-01,2024-03")
+    assert said.status == 1
+    assert "transaction 3 0 3 0 0 0" in said.lines
+    assert [line.split()[2] for line in said.lines if line.startswith("transaction 2024-")] == ["1", "3", "4"]
+
+
+def test_a_failure_shows_nothing_that_another_policy_staged(tmp_path: Path, here: Here) -> None:
+    write_bank(tmp_path / "legacy.db")
+    assert here("migrate", "legacy.db", "accounts.db").status == 0
+    [accounts] = (tmp_path / "var" / "staging").glob("*/cleaned/accounts/all")
+    shutil.rmtree(accounts)
+    accounts.write_text("in the way")
+    failed = here("migrate", "legacy.db", "other.db", "--policy", "letter_case=keep")
+    assert (failed.status, "Cannot write to staging" in failed.err) == (1, True)
+    assert "customer 2 2 0 0 1 0" in failed.lines
+    assert "transaction 0 0 0 0 0 0" in failed.lines, "the transactions were not cleaned under this policy"
 
 
 REFUSED: dict[str, tuple[list[str], str]] = {
