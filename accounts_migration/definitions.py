@@ -1,5 +1,6 @@
 """The Dagster definitions: everything is assembled here, nothing is defined here."""
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import dagster as dg
 
 from accounts_migration.assets.chain import build_chains
 from accounts_migration.assets.constraints import constraints
+from accounts_migration.assets.plausibility import plausibility
+from accounts_migration.assets.report import report_asset
 from accounts_migration.assets.snapshot import duplicates, snapshot
 from accounts_migration.assets.validation import build_validation
 from accounts_migration.errors import UsageError
@@ -41,11 +44,13 @@ def build_defs(
         "policies": chosen.policies,
         "staging_io": StagingIOManager(chosen.staging_location, legacy),
         "snapshot_io": SnapshotIOManager(legacy),
+        "reports": chosen.migration_home / "reports",
         **(resource_overrides or {}),
     }
+    checked = [*build_chains(), *build_validation(), plausibility]
     return dg.Definitions(
-        assets=[snapshot, duplicates, *build_chains(), constraints, *build_validation()],
-        jobs=build_jobs(),
+        assets=[snapshot, duplicates, *checked, constraints, report_asset(checked)],
+        jobs=build_jobs(_target_location(chosen)),
         resources={name: _as_resource(value) for name, value in resources.items()},
         executor=dg.in_process_executor,
         loggers={"console": migration_logger},
@@ -68,6 +73,13 @@ def _refuse_target_in_source(chosen: Settings) -> None:
             why="SOURCE and TARGET are the same file",
             remedy="Name another file as TARGET",
         )
+
+
+def _target_location(chosen: Settings) -> str | None:
+    """Return where the target is; None as well where its URL cannot be read, which is told when it is opened."""
+    with contextlib.suppress(UsageError):
+        return TargetResource(chosen.target_db).location
+    return None
 
 
 def _as_resource(value: Any) -> Any:

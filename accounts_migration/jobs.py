@@ -6,29 +6,47 @@ Here: selections by name. Not here: how a run is launched (`accounts_migration.c
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-SNAPSHOT_JOB, PREPARE_JOB, LOAD_JOB, VERIFY_JOB = "snapshot", "prepare", "load", "verify"
+SNAPSHOT_JOB, PREPARE_JOB, LOAD_JOB, VERIFY_JOB, REPORT_JOB = "snapshot", "prepare", "load", "verify", "report"
+
+TARGET_TAG = "accounts_migration/target"
+"""The tag that tells of a run which target it worked on, without its password."""
 
 _SNAPSHOT = dg.AssetSelection.assets("legacy/snapshot")
 _PREPARED = dg.AssetSelection.groups("legacy", "cleaned") - _SNAPSHOT
 _CONTENT = dg.AssetSelection.assets("validation/content")
-_LOADED = dg.AssetSelection.groups("target", "validation") - _CONTENT
+_REPORTED = dg.AssetSelection.assets("validation/plausibility", "validation/report")
+_LOADED = dg.AssetSelection.groups("target", "validation") - _CONTENT - _REPORTED
 
 
-def build_jobs() -> list[UnresolvedAssetJobDefinition]:
-    """Return the jobs in the order in which a migration runs them."""
+def build_jobs(target: str | None = None) -> list[UnresolvedAssetJobDefinition]:
+    """Return the jobs in the order in which a migration runs them; `target` is where their target is."""
+    tags = {} if target is None else {TARGET_TAG: target}
     return [
-        dg.define_asset_job(SNAPSHOT_JOB, _SNAPSHOT, description="Copy the legacy database and register its batches."),
+        dg.define_asset_job(
+            SNAPSHOT_JOB, _SNAPSHOT, tags=tags, description="Copy the legacy database and register its batches."
+        ),
         dg.define_asset_job(
             PREPARE_JOB,
             _PREPARED,
+            tags=tags,
             description="Read and clean all entities; nothing is written to the target.",
         ),
         dg.define_asset_job(
-            LOAD_JOB, _LOADED, description="Load what was accepted, add the constraints, validate everything."
+            LOAD_JOB,
+            _LOADED,
+            tags=tags,
+            description="Load what was accepted, add the constraints, validate everything.",
         ),
         dg.define_asset_job(
             VERIFY_JOB,
-            dg.AssetSelection.groups("validation"),
+            dg.AssetSelection.groups("validation") - _REPORTED,
+            tags=tags,
             description="Compare the whole target with the present snapshot, row by row; write nothing.",
+        ),
+        dg.define_asset_job(
+            REPORT_JOB,
+            _REPORTED,
+            tags=tags,
+            description="Write the report on the target, to be read and signed; write nothing into the target.",
         ),
     ]

@@ -5,30 +5,30 @@ how the outcome is shown (`accounts_migration.console`).
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from accounts_migration.assets.links import cleaned_key
+from accounts_migration.assets.report import REPORT
 from accounts_migration.assets.validation import ACCOUNT, RECONCILIATION
 from accounts_migration.batches import chosen_batches
-from accounts_migration.databases.bookkeeping import Snapshot as RecordedSnapshot
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.databases.target import Target
 from accounts_migration.definitions import build_defs
 from accounts_migration.entities import ENTITIES
 from accounts_migration.entities.policies import Policies
-from accounts_migration.errors import MigrationError
 from accounts_migration.instance import open_instance
 from accounts_migration.io_managers import SnapshotIOManager, StagingIOManager
-from accounts_migration.jobs import LOAD_JOB, PREPARE_JOB, SNAPSHOT_JOB, VERIFY_JOB
+from accounts_migration.jobs import LOAD_JOB, PREPARE_JOB, REPORT_JOB, SNAPSHOT_JOB, VERIFY_JOB
 from accounts_migration.partitions import EMPTY
 from accounts_migration.reconciliation.accounting import BatchLaw, laws, total
 from accounts_migration.reconciliation.promises import ControlTotal
-from accounts_migration.resources import LegacyResource, TargetResource
+from accounts_migration.resources import LegacyResource, TargetResource, recorded_snapshot
 from accounts_migration.runner import CheckVerdict, RunOutcome, ranges, run_job
 from accounts_migration.settings import Settings
 from accounts_migration.staging import WHOLE, Staged
@@ -50,6 +50,7 @@ class Outcome:
     loaded: bool = False
     seconds: float = 0.0
     target: str = ""
+    report: Mapping[str, object] = field(default_factory=dict)
 
     def take(self, run: RunOutcome) -> bool:
         """Add what a run recorded; return whether it succeeded."""
@@ -160,7 +161,7 @@ def verify(settings: Settings, *, keep_policies: bool) -> Outcome:
         settings = _as_recorded(settings, database, keep_policies)
         home = settings.migration_home / "verification"
         settings = settings.model_copy(update={"staging": str((home / "staging").resolve())})
-        taken_at = recorded_snapshot(database).taken_at
+        taken_at = recorded_snapshot(database, "verify").taken_at
         legacy = LegacyResource(settings.source_db, settings.backups, home, as_of=taken_at)
         legacy.refuse_unnamed()
         definitions = build_defs(
@@ -184,24 +185,34 @@ def verify(settings: Settings, *, keep_policies: bool) -> Outcome:
     return outcome
 
 
-def recorded_snapshot(database: Target) -> RecordedSnapshot:
-    """Return the snapshot that the target was loaded from.
+def report(settings: Settings, folder: Path | None) -> Outcome:
+    """Write the report on the target; the outcome's `report` tells where, and the sha256 of its files.
+
+    Args:
+        settings: The target, and where snapshots are.
+        folder: Where to; None is MIGRATION_HOME/reports/SNAPSHOT.
 
     Raises:
-        MigrationError: Nothing was migrated into it.
+        MigrationError: The target cannot be used, nothing was migrated into it, or its snapshot is gone.
     """
-    recorded = database.latest_snapshot() if database.examine() else None
-    if recorded is None:
-        raise MigrationError(
-            f"Cannot verify {database.name}",
-            why="no migration has been recorded in it",
-            remedy="Migrate into it first, or name the right target",
-        )
-    return recorded
+    started = time.monotonic()
+    outcome = Outcome(loaded=True)
+    legacy = LegacyResource(settings.source_db, settings.backups, settings.migration_home)
+    with ExitStack() as stack:
+        database = stack.enter_context(TargetResource(settings.target_db).open())
+        outcome.target = database.name
+        legacy.snapshot_of(recorded_snapshot(database, "report on"))
+        instance = stack.enter_context(open_instance(settings.instance_folder, is_ours=settings.dagster_home is None))
+        config = {} if folder is None else {REPORT.to_python_identifier(): {"folder": str(folder.resolve())}}
+        run = run_job(build_defs(settings=settings), instance, REPORT_JOB, config=config)
+        outcome.success = outcome.take(run)
+        outcome.report = run.metadata.get(REPORT.to_user_string(), {})
+    outcome.seconds = time.monotonic() - started
+    return outcome
 
 
 def _as_recorded(settings: Settings, database: Target, keep_policies: bool) -> Settings:
-    recorded_snapshot(database)
+    recorded_snapshot(database, "verify")
     if keep_policies:
         return settings
     latest = max(database.recorded_batches(), key=lambda record: record.loaded_at)

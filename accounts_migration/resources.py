@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+from accounts_migration.databases.bookkeeping import Snapshot as RecordedSnapshot
 from accounts_migration.databases.legacy_source import LegacyTable
-from accounts_migration.databases.snapshot import Snapshot, read_manifest, take_snapshot
-from accounts_migration.databases.target import Target, open_target
+from accounts_migration.databases.snapshot import Snapshot, find_snapshot, read_manifest, take_snapshot
+from accounts_migration.databases.target import Target, open_target, target_location
 from accounts_migration.entities import ENTITIES, Entity
 from accounts_migration.errors import MigrationError, UsageError
 
@@ -100,6 +101,14 @@ class LegacyResource:
         snapshot = read_manifest(Path(folder))
         return snapshot if self._as_of is None else dataclasses.replace(snapshot, taken_at=self._as_of.isoformat())
 
+    def snapshot_of(self, recorded: RecordedSnapshot) -> Snapshot:
+        """Return the snapshot that a target names.
+
+        Raises:
+            MigrationError: It is gone from BACKUP_DIR, or was changed.
+        """
+        return find_snapshot(self._backups, recorded.snapshot_id, recorded.sha256)
+
 
 class TargetResource:
     """The target database; whether it is SQLite or PostgreSQL shows in its URL alone."""
@@ -119,3 +128,28 @@ class TargetResource:
             raise UsageError("No target is named", why="TARGET_DB is not set", remedy="Set TARGET_DB, or name TARGET")
         with open_target(self._url) as target:
             yield target
+
+    @property
+    def location(self) -> str | None:
+        """Return where the target is, without its password, alike from every folder; None where none is set."""
+        return target_location(self._url) if self._url else None
+
+
+def recorded_snapshot(database: Target, purpose: str) -> RecordedSnapshot:
+    """Return the snapshot that the target was loaded from last.
+
+    Args:
+        database: The target.
+        purpose: What it is wanted for, a verb.
+
+    Raises:
+        MigrationError: Nothing was migrated into it.
+    """
+    recorded = database.latest_snapshot() if database.examine() else None
+    if recorded is None:
+        raise MigrationError(
+            f"Cannot {purpose} {database.name}",
+            why="no migration has been recorded in it",
+            remedy="Migrate into it first, or name the right target",
+        )
+    return recorded

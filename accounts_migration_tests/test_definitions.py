@@ -46,6 +46,8 @@ ASSETS = {
     "validation/referential_integrity": ("validation", ["target/constraints"]),
     "validation/content": ("validation", ["legacy/snapshot", "target/constraints"]),
     "validation/reconciliation": ("validation", ["legacy/snapshot", "validation/referential_integrity"]),
+    "validation/plausibility": ("validation", ["target/constraints"]),
+    "validation/report": ("validation", ["validation/plausibility", "validation/reconciliation"]),
 }
 PARTITIONED = {"legacy/transactions", "cleaned/transactions", "target/transaction"}
 WRITERS = {"target/product", "target/customer", "target/account", "target/transaction", "target/constraints"}
@@ -63,6 +65,17 @@ CHECKS = {
     "validation/referential_integrity": {"no_orphans": False},
     "validation/content": {"product": False, "customer": False, "account": False, "transaction": False},
     "validation/reconciliation": {"accounting_law": False, "control_totals": False, "complete": False},
+    "validation/plausibility": {
+        "balance_differs_from_last_balance_after": False,
+        "balance_differs_from_sum_of_movements": False,
+        "closed_with_balance": False,
+        "closed_without_date": False,
+        "closing_before_opening": False,
+        "duplicate_email": False,
+        "customer_in_the_future": False,
+        "account_in_the_future": False,
+        "transaction_in_the_future": False,
+    },
 }
 JOBS = {
     "snapshot": {"legacy/snapshot"},
@@ -87,6 +100,7 @@ JOBS = {
         "validation/reconciliation",
     },
     "verify": {"validation/content", "validation/referential_integrity", "validation/reconciliation"},
+    "report": {"validation/plausibility", "validation/report"},
 }
 CHAINS = [
     ("legacy/products", "cleaned/products", "target/product"),
@@ -174,13 +188,18 @@ def test_a_job_selects(definitions: dg.Definitions, job: str) -> None:
 
 
 def test_the_jobs_stand_in_the_order_of_a_migration(definitions: dg.Definitions) -> None:
-    assert [job.name for job in definitions.jobs or []] == ["snapshot", "prepare", "load", "verify"]
+    assert [job.name for job in definitions.jobs or []] == ["snapshot", "prepare", "load", "verify", "report"]
 
 
 def test_every_job_is_described_and_runs_in_one_process(definitions: dg.Definitions) -> None:
     jobs = [definitions.resolve_job_def(name) for name in JOBS]
     assert [bool(job.description) for job in jobs] == [True] * len(JOBS)
     assert [job.executor_def for job in jobs] == [dg.in_process_executor] * len(JOBS)
+
+
+def test_every_job_names_its_target_by_an_absolute_path(definitions: dg.Definitions) -> None:
+    tags = {name: definitions.resolve_job_def(name).tags.get("accounts_migration/target") for name in JOBS}
+    assert tags == dict.fromkeys(JOBS, str(Path("t.db").resolve()))
 
 
 def test_the_definitions_validate(definitions: dg.Definitions) -> None:
@@ -199,4 +218,4 @@ def test_the_definitions_load_before_anything_is_set(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "PYTHONPATH")}
     command = [sys.executable, "-W", "ignore", "-c", script]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)  # noqa: S603  # ours
-    assert (done.stdout.strip(), list(tmp_path.iterdir())) == ("18", [])
+    assert (done.stdout.strip(), list(tmp_path.iterdir())) == ("20", [])

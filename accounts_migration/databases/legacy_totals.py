@@ -5,10 +5,10 @@ code means, and the totals of the target. An error in cleaning cannot hide itsel
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from accounts_migration.databases.legacy_source import LegacyTable, in_batches, open_read_only, quoted
+from accounts_migration.databases.legacy_source import LegacyTable, batch_expression, in_batches, open_read_only, quoted
 from accounts_migration.legacy_values import LegacyValue, UndecodableText
 
 _SPLIT = 1_000_000
@@ -17,12 +17,16 @@ _LARGEST = 10**13
 
 @dataclass(frozen=True, slots=True)
 class SourceTotal:
-    """Rows of one group of legacy codes: `sums` in cents over readable amounts, `readable` how many those are."""
+    """Rows of one group of legacy codes: `sums` in cents over readable amounts, `readable` how many those are.
+
+    `batch` is None where the totals were not asked for by batch.
+    """
 
     codes: tuple[LegacyValue, ...]
     rows: int
     readable: dict[str, int]
     sums: dict[str, int]
+    batch: str | None = None
 
 
 def source_totals(
@@ -33,6 +37,7 @@ def source_totals(
     read_cents: Callable[[LegacyValue], int | None],
     unsigned: Sequence[str] = (),
     batches: Sequence[str] | None = None,
+    by_batch: bool = False,
 ) -> Iterator[SourceTotal]:
     """Yield the totals of each combination of codes.
 
@@ -44,6 +49,7 @@ def source_totals(
         read_cents: Reads an amount that stands in any other than the plainest form, as `+5` or 0.1 + 0.2.
         unsigned: Those of the measures that are added without their sign.
         batches: Only the rows of these batches; None adds all.
+        by_batch: Whether each batch has totals of its own.
     """
     selected = [f"{_plain(group)} AS group_{place}" for place, group in enumerate(groups)]
     sums = []
@@ -52,13 +58,14 @@ def source_totals(
         selected.append(f"{f'abs({cents})' if measure in unsigned else cents} AS cents_{place}")
         sums += [f"count(cents_{place})", f"sum(cents_{place} / {_SPLIT})", f"sum(cents_{place} % {_SPLIT})"]
     keys = [f"group_{place}" for place in range(len(groups))]
-    shown = [*keys, *(f"typeof({key})" for key in keys), "count(*)", *sums]
+    selected.append(f"{batch_expression(table) if by_batch else 'NULL'} AS batch")
+    shown = ["batch", *keys, *(f"typeof({key})" for key in keys), "count(*)", *sums]
     condition = "" if batches is None else f" WHERE {in_batches(table, batches)}"
     # the limit keeps SQLite from computing each amount three times, once for each sum
     query = (
         f"SELECT {', '.join(shown)} FROM"
         f" (SELECT {', '.join(selected)} FROM {quoted(table.name)}{condition} LIMIT -1 OFFSET 0)"
-        f" GROUP BY {', '.join(keys)}"
+        f" GROUP BY {', '.join([*keys, 'batch'] if by_batch else keys)}"
     )
     with open_read_only(path, immutable=True) as connection:
         # hex() gives the bytes of TEXT as the file holds them, which may be UTF-16
@@ -67,8 +74,9 @@ def source_totals(
             "cents_of_text", 1, lambda digits: read_cents(_legacy_value(bytes.fromhex(digits), b"text", encoding))
         )
         connection.create_function("cents_of_real", 1, read_cents)
-        for row in connection.execute(query):
-            yield _source_total(row, len(groups), measures)
+        for batch, *row in connection.execute(query):
+            total = _source_total(row, len(groups), measures)
+            yield replace(total, batch=batch.decode()) if by_batch else total
 
 
 def _source_total(row: Sequence[object], groups: int, measures: Sequence[str]) -> SourceTotal:

@@ -95,6 +95,14 @@ class PostgresSession(Session):
         """Cast by way of text, or the driver would have to send a timestamp."""
         return f"CAST(CAST({text} AS text) AS timestamp)"
 
+    def units(self, column: str, scale: int) -> str:
+        """Multiply the numeric, which is exact."""
+        return f"CAST({column} * {scale} AS bigint)"
+
+    def version(self) -> str:
+        """Ask the server."""
+        return str(self.value("SELECT current_setting('server_version')"))
+
     def sums(self, column: str, scale: int) -> str:
         """Sum the numeric itself."""
         return f"(sum({column}) * {scale})::text"

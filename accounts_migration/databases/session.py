@@ -179,6 +179,14 @@ class Session(ABC):
         """Return the SQL for a date-time given as the SQL of a text `YYYY-MM-DD HH:MM:SS[.ffffff]`."""
 
     @abstractmethod
+    def units(self, column: str, scale: int) -> str:
+        """Return the SQL of a decimal cell as a whole number of 1/scale; its division cuts decimals off."""
+
+    @abstractmethod
+    def version(self) -> str:
+        """Return the version of the database's own software."""
+
+    @abstractmethod
     def sums(self, column: str, scale: int) -> str:
         """Return the SQL of a decimal column's exact sum in units of 1/scale; `read_sum` reads the result."""
 

@@ -118,6 +118,34 @@ def find_snapshots(backup_dir: Path) -> Iterator[Snapshot]:
             continue  # a folder whose writing was cut off is no snapshot
 
 
+def find_snapshot(backup_dir: Path, snapshot_id: str, sha256: str) -> Snapshot:
+    """Return the snapshot of an id, whose file is still what it was.
+
+    Args:
+        backup_dir: The backup folder.
+        snapshot_id: The snapshot's id.
+        sha256: Its fingerprint, as the target recorded it.
+
+    Raises:
+        MigrationError: It is gone, or was changed.
+    """
+    what = f"Cannot read the snapshot {snapshot_id}"
+    snapshot = next((one for one in find_snapshots(backup_dir) if one.snapshot_id == snapshot_id), None)
+    if snapshot is None:
+        raise MigrationError(
+            what,
+            why=f"it does not stand whole in {backup_dir}",
+            remedy=f"Bring its folder {snapshot_id} back from your backup, or name its folder's folder in BACKUP_DIR",
+        )
+    if _fingerprint(snapshot.path) != sha256:
+        raise MigrationError(
+            what,
+            why=f"{snapshot.path} was changed since: its sha256 is another than the target recorded",
+            remedy="Bring the file back from your backup",
+        )
+    return snapshot
+
+
 def take_snapshot(source: Path, backup_dir: Path, tables: Sequence[LegacyTable]) -> Snapshot:
     """Copy the legacy database in one consistent state and prove the copy whole.
 

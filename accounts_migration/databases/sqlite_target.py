@@ -88,10 +88,18 @@ class SqliteSession(Session):
         """Return the text itself: that is how SQLite holds it."""
         return text
 
+    def units(self, column: str, scale: int) -> str:
+        """Round to an integer."""
+        # arithmetic instead of round(): a function call for each cell would take half of the scan's time
+        return f"CAST({column} * {scale} + iif({column} < 0, -0.5, 0.5) AS INTEGER)"
+
+    def version(self) -> str:
+        """Ask the library that reads the file."""
+        return str(self.value("SELECT sqlite_version()"))
+
     def sums(self, column: str, scale: int) -> str:
         """Sum integers, high and low digits apart: their sum alone could overflow 64 bits."""
-        # arithmetic instead of round(): a function call for each cell would take half of the scan's time
-        units = f"CAST({column} * {scale} + iif({column} < 0, -0.5, 0.5) AS INTEGER)"
+        units = self.units(column, scale)
         return f"sum({units} / 1000000) || ' ' || sum({units} % 1000000)"
 
     def read_sum(self, value: object) -> int:

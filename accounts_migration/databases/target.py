@@ -6,12 +6,12 @@ Here: which engine a URL means. What a target can do is in `target_interface`.
 from pathlib import Path
 
 from accounts_migration.databases.bookkeeping import RecordedBatch, Snapshot
-from accounts_migration.databases.postgres_target import PostgresTarget
+from accounts_migration.databases.postgres_target import PostgresTarget, display_name
 from accounts_migration.databases.sqlite_target import SqliteTarget
 from accounts_migration.databases.target_interface import BatchLoaded, BatchToLoad, Target
 from accounts_migration.errors import UsageError
 
-__all__ = ["BatchLoaded", "BatchToLoad", "RecordedBatch", "Snapshot", "Target", "open_target"]
+__all__ = ["BatchLoaded", "BatchToLoad", "RecordedBatch", "Snapshot", "Target", "open_target", "target_location"]
 
 
 def open_target(url: str) -> Target:
@@ -37,6 +37,18 @@ def open_target(url: str) -> Target:
         why=f"a URL that begins with {scheme}:// is none of a target",
         remedy="Give a path, sqlite:///PATH or postgresql://USER@HOST:PORT/DATABASE",
     )
+
+
+def target_location(url: str) -> str:
+    """Return where a target is, without its password, alike from every folder: an absolute path or the URL.
+
+    Raises:
+        UsageError: The path or URL is wrong.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme == "sqlite":
+        return str(_path(rest.removeprefix("/") if separator else url).resolve())
+    return display_name(url)
 
 
 def _path(text: str) -> Path:

@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 
 import pyarrow as pa
 
-from accounts_migration.databases import readings
+from accounts_migration.databases import plausibility, readings
 from accounts_migration.databases.batches import keys_outside, member_conditions, refuse_unknown_label
 from accounts_migration.databases.bookkeeping import (
     RecordedBatch,
@@ -422,6 +422,14 @@ class Target(ABC):
         (batch, transaction_type): rows, amount, balance_after.
         """
         return readings.control_totals(self.session, entity, by_batch=by_batch)
+
+    def plausibility(self, as_of: datetime) -> list[plausibility.Finding]:
+        """Return what is possible and yet strange, counted by SQL; see `plausibility.findings`."""
+        return list(plausibility.findings(self.session, as_of))
+
+    def server_version(self) -> str:
+        """Return the version of the server, or of the library that reads the file."""
+        return self.session.version()
 
     def referential_integrity(self) -> dict[str, int]:
         """Return the number of rows without their parent, by `account->customer` and so on."""

@@ -4,21 +4,25 @@ Here: both sides of `source = target + left behind`, in cents, by the target's g
 the totals of the target. Nothing of the cleaned frames is used, so that an error in cleaning cannot hide itself.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
 from accounts_migration.databases.legacy_source import LegacyTable
-from accounts_migration.databases.legacy_totals import source_totals
+from accounts_migration.databases.legacy_totals import SourceTotal, source_totals
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.entities import Entity, values
+from accounts_migration.entities.defects import REPAIRED
 from accounts_migration.entities.policies import Policies
 from accounts_migration.entities.totals import Totals
 from accounts_migration.legacy_values import LegacyValue, read_source_row
 
 UNREADABLE = "?"
 """The group of rows whose code or key has no target value."""
+
+OVERALL = "overall"
+"""The group of all rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,47 +58,83 @@ _MONEY = {
 
 def promised(entity: Entity, snapshot: Snapshot, policies: Policies, batches: Sequence[str] | None = None) -> Totals:
     """Return group -> {measure: cents} over every readable amount of the batches (None: all), by SQL."""
+    found: Totals = {}
+    for total in _source_totals(entity, snapshot, policies, batches):
+        _add(found, *_in_target_words(entity, total, policies))
+    return found
+
+
+def promised_by_batch(entity: Entity, snapshot: Snapshot, policies: Policies) -> dict[str, Totals]:
+    """Return batch -> what `promised` returns of it; the table is read once."""
+    found: dict[str, Totals] = {}
+    for total in _source_totals(entity, snapshot, policies, by_batch=True):
+        _add(found.setdefault(str(total.batch), {}), *_in_target_words(entity, total, policies))
+    return dict(sorted(found.items()))
+
+
+def _source_totals(
+    entity: Entity,
+    snapshot: Snapshot,
+    policies: Policies,
+    batches: Sequence[str] | None = None,
+    *,
+    by_batch: bool = False,
+) -> Iterator[SourceTotal]:
     money = _MONEY.get(entity.name)
     if money is None:
-        return {}
-    table = LegacyTable(entity.legacy_table, entity.legacy_columns, entity.batch_column)
-    found: Totals = {}
-    for total in source_totals(
+        return
+    yield from source_totals(
         snapshot.path,
-        table,
+        LegacyTable(entity.legacy_table, entity.legacy_columns, entity.batch_column),
         money.groups,
         list(money.measures),
         lambda text: values.money(text, policies.legacy_encoding).value,
         money.unsigned,
         batches,
-    ):
-        _add(
-            found,
-            money.group(total.codes, policies),
-            {money.measures[name]: cents for name, cents in total.sums.items()},
-        )
-    return found
+        by_batch,
+    )
+
+
+def _in_target_words(entity: Entity, total: SourceTotal, policies: Policies) -> tuple[str, dict[str, int]]:
+    money = _MONEY[entity.name]
+    amounts = {money.measures[name]: cents for name, cents in total.sums.items()}
+    return money.group(total.codes, policies), amounts
 
 
 def left_behind(entity: Entity, defects: Iterable[pa.RecordBatch], policies: Policies) -> Totals:
     """Return group -> {measure: cents} over the rejected and excluded rows that the defect table keeps."""
-    money = _MONEY.get(entity.name)
     found: Totals = {}
-    for batch in defects if money else ():
+    for batch in defects:
         for action, text in zip(batch["action"].to_pylist(), batch["source_row"].to_pylist(), strict=True):
-            if money and action != "repaired":
-                row = read_source_row(text)
-                amounts = {
-                    measure: _cents(row[column], column in money.unsigned, policies)
-                    for column, measure in money.measures.items()
-                }
-                _add(found, money.group(tuple(row[name] for name in money.groups), policies), amounts)
+            money = money_of(entity, text, policies) if action != REPAIRED else None
+            if money is not None:
+                _add(found, money.group, {name: cents or 0 for name, cents in money.cents.items()})
     return found
 
 
-def _cents(value: LegacyValue, unsigned: bool, policies: Policies) -> int:
-    cents = values.money(value, policies.legacy_encoding).value or 0
-    return abs(cents) if unsigned else cents
+@dataclass(frozen=True, slots=True)
+class RowMoney:
+    """The money of one legacy row: its group, and the cents of each measure; None where they cannot be read."""
+
+    group: str
+    cents: dict[str, int | None]
+
+
+def money_of(entity: Entity, source_row: str, policies: Policies) -> RowMoney | None:
+    """Return the money in the `source_row` of a defect; None for an entity without money."""
+    money = _MONEY.get(entity.name)
+    if money is None:
+        return None
+    row = read_source_row(source_row)
+    cents = {
+        measure: _cents(row[column], column in money.unsigned, policies) for column, measure in money.measures.items()
+    }
+    return RowMoney(money.group(tuple(row[name] for name in money.groups), policies), cents)
+
+
+def _cents(value: LegacyValue, unsigned: bool, policies: Policies) -> int | None:
+    cents = values.money(value, policies.legacy_encoding).value
+    return abs(cents) if unsigned and cents is not None else cents
 
 
 def _add(totals: Totals, group: str, amounts: dict[str, int]) -> None:
@@ -136,3 +176,17 @@ def control_totals(entity: str, source: Totals, target: Totals, left: Totals) ->
         for group in groups
         for measure in measures
     ]
+
+
+def overall(totals: Iterable[ControlTotal]) -> list[ControlTotal]:
+    """Return the control totals over all groups, one for each entity and measure."""
+    sums: dict[tuple[str, str], ControlTotal] = {}
+    for one in totals:
+        so_far = sums.get((one.entity, one.measure), ControlTotal(one.entity, OVERALL, one.measure, 0, 0, 0))
+        sums[one.entity, one.measure] = replace(
+            so_far,
+            source=so_far.source + one.source,
+            target=so_far.target + one.target,
+            left_behind=so_far.left_behind + one.left_behind,
+        )
+    return list(sums.values())

@@ -1,0 +1,260 @@
+"""Gathering what a report says from the target, the snapshot it was loaded from, and the verdicts of the checks.
+
+Here: figures and their parting by reason. Not here: counting and adding themselves (`accounts_migration.databases`,
+`accounts_migration.reconciliation`).
+"""
+
+import platform
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any
+
+from accounts_migration.databases.snapshot import Snapshot
+from accounts_migration.databases.target import RecordedBatch, Target
+from accounts_migration.entities import ENTITIES, Entity
+from accounts_migration.entities.defects import REPAIRED, without_personal_data
+from accounts_migration.entities.policies import Policies
+from accounts_migration.entities.totals import MEASURES
+from accounts_migration.reconciliation.accounting import BatchLaw
+from accounts_migration.reconciliation.amounts import amount
+from accounts_migration.reconciliation.plausibility import MEANINGS
+from accounts_migration.reconciliation.promises import OVERALL, ControlTotal, money_of, overall, promised_by_batch
+from accounts_migration.reconciliation.report import Reconciliation, reconcile
+from accounts_migration.reconciliation.target_totals import counts_and_totals
+from accounts_migration.reports.contents import (
+    Check,
+    Conclusion,
+    Defects,
+    Destination,
+    Example,
+    Load,
+    Money,
+    Month,
+    Plausibility,
+    Report,
+    Rows,
+    Source,
+)
+
+EXAMPLES = 3
+LONGEST = 60
+NAMED = 20
+
+
+def gather(target: Target, location: str, snapshot: Snapshot, checks: Sequence[Check]) -> Report:
+    """Return the report on a target.
+
+    Args:
+        target: The target; something was migrated into it.
+        location: How it is named, without its password.
+        snapshot: The snapshot that it was loaded from last.
+        checks: The last verdict of each check.
+    """
+    records = target.recorded_batches()
+    last = max(records, key=lambda record: record.loaded_at)
+    policies = Policies.model_validate_json(last.policies)
+    found = reconcile(snapshot, policies, target)
+    counted = {name: {line.batch for line in found.batches if line.entity == name} for name in ENTITIES}
+    piles = [_pile(target, entity, policies, counted[name]) for name, entity in ENTITIES.items()]
+    totals = [_money(total, pile) for pile in piles for total in found.totals if total.entity == pile.entity.name]
+    everything = [_money(total, pile) for pile in piles for total in overall(found.totals) if _is_of(total, pile)]
+    return Report(
+        conclusion=_conclusion(found, checks),
+        source=_source(snapshot),
+        target=_destination(target, location, records),
+        software={"accounts_migration": version("accounts-migration"), "Python": platform.python_version()}
+        | {"Dagster": version("dagster")},
+        policies=policies.model_dump(mode="json"),
+        batches_under_other_policies=sum(record.policies_digest != last.policies_digest for record in records),
+        entities=[_rows(line) for line in found.entities],
+        batches=[_rows(line) for line in found.batches],
+        not_loaded=found.missing,
+        totals=totals,
+        overall=everything,
+        defects=[line for pile in piles for line in pile.lines()],
+        plausibility=_plausibility(target, snapshot),
+        months=_months(target, snapshot, policies),
+        loads=_loads(records),
+        checks=list(checks),
+    )
+
+
+def _source(snapshot: Snapshot) -> Source:
+    return Source(
+        path=snapshot.source,
+        snapshot_id=snapshot.snapshot_id,
+        sha256=snapshot.sha256,
+        bytes=snapshot.size,
+        taken_at=f"{snapshot.time:%Y-%m-%d %H:%M:%S}",
+        integrity_check=snapshot.integrity,
+        rows={name: table.rows for name, table in snapshot.tables.items()},
+        not_migrated=[str(item) for item in snapshot.unmigrated],
+    )
+
+
+def _destination(target: Target, location: str, records: Sequence[RecordedBatch]) -> Destination:
+    return Destination(
+        name=location,
+        engine={"sqlite": "SQLite", "postgresql": "PostgreSQL"}[target.engine],
+        version=target.server_version(),
+        loaded_from=_moment(min(record.loaded_at for record in records)),
+        loaded_until=_moment(max(record.loaded_at for record in records)),
+    )
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def _rows(line: BatchLaw) -> Rows:
+    return Rows(
+        line.entity,
+        line.batch,
+        line.source,
+        line.loaded,
+        line.rejected,
+        line.excluded,
+        line.repaired,
+        line.unexplained,
+    )
+
+
+@dataclass
+class _Pile:
+    """The defects of one entity, added up while they stream by."""
+
+    entity: Entity
+    records: Counter[tuple[str, str]] = field(default_factory=Counter)
+    cents: Counter[tuple[str, str]] = field(default_factory=Counter)
+    unreadable: Counter[tuple[str, str]] = field(default_factory=Counter)
+    examples: dict[tuple[str, str], list[Example]] = field(default_factory=dict)
+    left: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
+
+    def lines(self) -> list[Defects]:
+        """Return a line for each action and reason."""
+        has_money = self.entity.name in MEASURES
+        return [
+            Defects(
+                entity=self.entity.name,
+                action=action,
+                reason=reason,
+                records=records,
+                cents=self.cents[action, reason] if has_money else None,
+                unreadable=self.unreadable[action, reason],
+                examples=self.examples[action, reason],
+            )
+            for (action, reason), records in sorted(self.records.items())
+        ]
+
+
+def _pile(target: Target, entity: Entity, policies: Policies, counted: set[str]) -> _Pile:
+    """Return the defects of an entity; money left behind is that of the batches that are reconciled."""
+    pile = _Pile(entity)
+    for part in target.defects(entity.name):
+        for row in part.drop_columns(["inexact"]).to_pylist():
+            key = (row["action"], row["reason"])
+            pile.records[key] += 1
+            examples = pile.examples.setdefault(key, [])
+            if len(examples) < EXAMPLES:
+                examples.append(_example(row))
+            money = money_of(entity, row["source_row"], policies)
+            if money is None:
+                continue
+            cents = money.cents[MEASURES[entity.name][0]]
+            pile.cents[key] += cents or 0
+            pile.unreadable[key] += cents is None
+            if row["action"] != REPAIRED and row["batch"] in counted:
+                for measure, value in money.cents.items():
+                    for group in (money.group, OVERALL):
+                        pile.left.setdefault((group, measure), Counter())[row["reason"]] += value or 0
+    return pile
+
+
+def _example(defect: Mapping[str, Any]) -> Example:
+    shown: Mapping[str, Any] = without_personal_data(defect)
+    return Example(**{one.name: _short(shown[one.name]) for one in fields(Example)})
+
+
+def _short(value: Any) -> Any:
+    return f"{value[:LONGEST]}…" if isinstance(value, str) and len(value) > LONGEST else value
+
+
+def _is_of(total: ControlTotal, pile: _Pile) -> bool:
+    return total.entity == pile.entity.name
+
+
+def _money(total: ControlTotal, pile: _Pile) -> Money:
+    reasons = pile.left.get((total.group, total.measure), Counter())
+    return Money(
+        entity=total.entity,
+        group=total.group,
+        measure=total.measure,
+        source=total.source,
+        target=total.target,
+        left_behind=total.left_behind,
+        unexplained=total.unexplained,
+        reasons={reason: cents for reason, cents in sorted(reasons.items()) if cents},
+    )
+
+
+def _plausibility(target: Target, snapshot: Snapshot) -> list[Plausibility]:
+    return [
+        Plausibility(one.kind, MEANINGS[one.kind], one.entity, one.asked, one.found, list(one.examples))
+        for one in target.plausibility(snapshot.time)
+    ]
+
+
+def _months(target: Target, snapshot: Snapshot, policies: Policies) -> list[Month]:
+    entity = ENTITIES["transaction"]
+    rows = snapshot.tables[entity.legacy_table].batches
+    promised = promised_by_batch(entity, snapshot, policies)
+    standing = counts_and_totals(target, entity.name)
+    return [
+        Month(
+            batch=batch,
+            source_rows=rows.get(batch, 0),
+            target_rows=standing.rows.get(batch, 0),
+            source_cents=sum(group["amount"] for group in promised.get(batch, {}).values()),
+            target_cents=sum(group["amount"] for group in standing.totals.get(batch, {}).values()),
+        )
+        for batch in sorted({*rows, *standing.rows})
+    ]
+
+
+def _loads(records: Iterable[RecordedBatch]) -> list[Load]:
+    ordered = sorted(records, key=lambda record: record.loaded_at)
+    loads = []
+    for before, record in zip([None, *ordered], ordered, strict=False):
+        seconds = None if before is None else round((record.loaded_at - before.loaded_at).total_seconds(), 3)
+        loads.append(
+            Load(
+                entity=record.entity,
+                batch=record.batch,
+                loaded_at=_moment(record.loaded_at),
+                rows=record.loaded,
+                seconds=seconds,
+                rows_per_second=round(record.loaded / seconds) if seconds else None,
+            )
+        )
+    return loads
+
+
+def _conclusion(found: Reconciliation, checks: Sequence[Check]) -> Conclusion:
+    rows = sum(abs(line.unexplained) for line in found.batches)
+    cents = sum(abs(total.unexplained) for total in found.totals)
+    failed = [f"{check.asset} {check.check}" for check in checks if check.verdict == "failed"]
+    problems = []
+    if rows:
+        broken = [f"{line.entity} {line.batch}" for line in found.batches if line.unexplained]
+        problems.append(f"{rows:,} rows are unexplained, in {', '.join(broken[:NAMED])}")
+    if cents:
+        problems.append(f"{amount(cents)} of control totals are unexplained")
+    if found.missing:
+        problems.append(f"{len(found.missing)} batches are not loaded: {', '.join(found.missing[:NAMED])}")
+    if failed:
+        problems.append(f"checks failed: {', '.join(failed[:NAMED])}")
+    warnings = [f"{check.asset} {check.check}" for check in checks if check.verdict == "warning"]
+    return Conclusion(not problems, rows, cents, problems, warnings)
