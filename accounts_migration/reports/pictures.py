@@ -24,6 +24,7 @@ _IN_SOURCE, _IN_TARGET = "#c9d1dc", "#2f5d8c"
 _ACTIONS = {REJECTED: "#b3402f", EXCLUDED: "#8a919c", REPAIRED: "#c48a1c"}
 _MOST_LABELS = 14
 _MOST_REASONS = 25
+_COLOURS = 16
 _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
@@ -83,12 +84,20 @@ def _style() -> Iterator[None]:
 
 
 def _picture(name: str, title: str, figure: "Figure") -> Picture:
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=90, metadata={"Software": None})
     text = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     figure.savefig(text, format="svg", metadata=nothing, transparent=True)
-    return Picture(name, title, _element(name, title, text.getvalue()), png.getvalue())
+    return Picture(name, title, _element(name, title, text.getvalue()), _small_png(figure))
+
+
+def _small_png(figure: "Figure") -> bytes:
+    """Return the picture in few colours: the UI keeps it in an event, which is to be small."""
+    from PIL import Image
+
+    drawn, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=80)
+    Image.open(drawn).convert("RGB").quantize(_COLOURS).save(small, format="png", optimize=True)
+    return small.getvalue()
 
 
 def _element(name: str, title: str, svg: str) -> str:
