@@ -418,7 +418,7 @@ def test_the_page_needs_nothing_else(reported: Reported) -> None:
     assert "<script" not in reported.html
 
 
-Changed = Callable[[str], Report]
+Changed = Callable[..., Report]
 
 
 @pytest.fixture

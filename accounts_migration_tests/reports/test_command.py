@@ -1,0 +1,158 @@
+"""`accounts-migration report TARGET -o DIR`: what it writes, says and records, and what it refuses."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from accounts_migration.cli import app_main
+from accounts_migration_tests.commands import SETTING_NAMES, write_bank
+from accounts_migration_tests.conftest import write_legacy
+from accounts_migration_tests.reports.conftest import PASSWORD
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said, and its exit status."""
+
+    status: int
+    out: str
+    err: str
+
+
+Here = Callable[..., Said]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """Return a function that runs a command in this process, in the test's folder."""
+    for name in SETTING_NAMES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    write_bank(tmp_path / "legacy.db")
+
+    def run(*words: object) -> Said:
+        monkeypatch.setattr(sys, "argv", ["accounts-migration", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            app_main()
+        said = capsys.readouterr()
+        assert "Traceback" not in said.out + said.err
+        return Said(int(ended.value.code or 0), said.out, " ".join(said.err.split()))
+
+    return run
+
+
+def told(said: Said) -> dict[str, str]:
+    """Return what a command printed as name -> value."""
+    names = ("page", "twin", "sha256 of the page", "sha256 of the twin", "accounted for", "unexplained amount")
+    return {
+        name: line[len(name) :].strip() for line in said.out.splitlines() for name in names if line.startswith(name)
+    }
+
+
+def test_a_migration_ends_by_naming_the_command_and_the_command_writes_the_report(tmp_path: Path, here: Here) -> None:
+    migrated = here("migrate", "legacy.db", "accounts.db")
+    assert "report    accounts-migration report accounts.db" in migrated.out.splitlines()
+    said = here("report", "accounts.db", "-o", "out")
+    assert said.status == 0
+    page = tmp_path / "out" / "report.html"
+    assert told(said) == {
+        "accounted for": "True",
+        "unexplained amount": "0.00",
+        "page": str(page),
+        "twin": str(page.with_name("report.json")),
+        "sha256 of the page": hashlib.sha256(page.read_bytes()).hexdigest(),
+        "sha256 of the twin": hashlib.sha256(page.with_name("report.json").read_bytes()).hexdigest(),
+    }
+
+
+def test_it_needs_no_source_and_writes_below_the_home_by_the_snapshot(tmp_path: Path, here: Here) -> None:
+    """A report over an earlier one is the same; the run stands in the instance's list, and the target is named."""
+    assert here("migrate", "legacy.db", "accounts.db").status == 0
+    (tmp_path / "legacy.db").unlink()
+    first = here("report", tmp_path / "accounts.db")
+    second = here("report", "accounts.db")
+    assert told(first) == told(second)
+    [folder] = (tmp_path / "var" / "reports").iterdir()
+    assert json.loads((folder / "report.json").read_text())["source"]["snapshot_id"] == folder.name
+    with dg.DagsterInstance.from_config(str(tmp_path / "var" / "dagster")) as instance:
+        runs = [(run.job_name, run.tags["accounts_migration/target"]) for run in instance.get_runs()]
+    assert runs[:2] == [("report", str(tmp_path / "accounts.db"))] * 2
+
+
+def test_another_migration_into_another_target_changes_no_verdict(tmp_path: Path, here: Here) -> None:
+    assert here("migrate", "legacy.db", "accounts.db").status == 0
+    before = told(here("report", "accounts.db", "-o", "before"))
+    write_legacy(tmp_path / "bad.db", BAD)
+    assert here("migrate", "bad.db", "other.db").status == 1
+    after = told(here("report", "accounts.db", "-o", "after"))
+    assert after["sha256 of the page"] == before["sha256 of the page"]
+
+
+BAD: dict[str, list[tuple[object, ...]]] = {
+    "legacy_products": [("none", "Basic", "CHK", 0, 0, 0, 0, 1)],
+    "legacy_customers": [],
+    "legacy_accounts": [],
+    "legacy_transactions": [(1, 1, "CR", 1, 1, "", "2024-01-01")],
+}
+
+
+def test_a_snapshot_that_is_gone_or_changed_is_named_with_its_remedy(tmp_path: Path, here: Here) -> None:
+    assert here("migrate", "legacy.db", "accounts.db").status == 0
+    [folder] = (tmp_path / "var" / "backups").iterdir()
+    file = folder / "source_backup.db"
+    whole = bytearray(file.read_bytes())
+    whole[-1] ^= 1
+    file.chmod(0o600)
+    file.write_bytes(whole)
+    said = here("report", "accounts.db", "-o", "out")
+    assert said.status == 1
+    assert f"Cannot read the snapshot {folder.name}" in said.err
+    assert "its sha256 is another than the target recorded what to do: Bring the file back" in said.err
+    shutil.rmtree(folder)
+    said = here("report", "accounts.db", "-o", "out")
+    assert said.status == 1
+    assert "why: it does not stand whole in var/backups what to do: Bring its folder" in said.err
+    assert not (tmp_path / "out").exists()
+
+
+REFUSED: dict[str, tuple[int, list[str], str]] = {
+    "no target": (2, [], "TARGET_DB is not set"),
+    "nothing migrated": (1, ["empty.db"], "Cannot report on empty.db why: no migration has been recorded in it"),
+    "no such file": (1, ["none.db"], "no migration has been recorded in it"),
+    "no database": (1, ["text.txt"], "it is not a SQLite database"),
+    "no server": (1, [f"postgresql://me:{PASSWORD}@127.0.0.1:1/bank"], "no server listens there"),
+    "folder is a file": (2, ["empty.db", "-o", "text.txt"], "text.txt is no folder"),
+    "folder in a file": (2, ["empty.db", "-o", "text.txt/out"], "text.txt is no folder"),
+    "option": (2, ["empty.db", "--pdf"], "No such option"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_reported_on(case: str, tmp_path: Path, here: Here) -> None:
+    status, words, message = REFUSED[case]
+    (tmp_path / "empty.db").touch()
+    (tmp_path / "text.txt").write_text("no database at all\n")
+    said = here("report", *words)
+    assert said.status == status
+    assert message in said.err
+    assert PASSWORD not in said.out + said.err
+    assert not (tmp_path / "none.db").exists()
+    assert (tmp_path / "text.txt").read_text() == "no database at all\n"
+
+
+def test_a_migration_does_without_what_only_a_report_needs() -> None:
+    script = (
+        "import sys; from accounts_migration import cli, console, logs, migration;"
+        " from accounts_migration.definitions import build_defs; build_defs();"
+        " print(sorted({'matplotlib', 'jinja2', 'PIL'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True)  # noqa: S603
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
