@@ -16,7 +16,7 @@ from accounts_migration.reports.contents import (
     Report,
     Source,
 )
-from accounts_migration.reports.pictures import draw
+from accounts_migration.reports.pictures import Picture, draw
 from accounts_migration_tests.reports.conftest import Reported
 
 NAMES = [f"{year}-{month:02}" for year in range(2014, 2024) for month in range(1, 13)]
@@ -54,27 +54,32 @@ REPORT = Report(
 """Ten years of months, and more reasons than there are."""
 
 
-def test_the_same_figures_give_the_same_bytes_whatever_the_user_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = draw(REPORT)
+@pytest.fixture(scope="module")
+def pictures() -> list[Picture]:
+    return draw(REPORT)
+
+
+def test_the_same_figures_give_the_same_bytes_whatever_the_user_set(
+    pictures: list[Picture], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(matplotlib.rcParams, "font.size", 30.0)
     monkeypatch.setitem(matplotlib.rcParams, "svg.hashsalt", "other")
-    assert draw(REPORT) == before
+    assert draw(REPORT) == pictures
     assert matplotlib.rcParams["font.size"] == 30.0
 
 
-def test_other_figures_give_other_pictures() -> None:
+def test_other_figures_give_other_pictures(pictures: list[Picture]) -> None:
     changed = draw(replace(REPORT, months=REPORT.months[:-1]))
-    assert [one.svg == other.svg for one, other in zip(changed, draw(REPORT), strict=True)] == [False, True, True]
+    assert [one.svg == other.svg for one, other in zip(changed, pictures, strict=True)] == [False, True, True]
 
 
-def test_a_picture_of_ten_years_is_small_enough_for_the_ui() -> None:
-    sizes = {picture.name: len(picture.as_markdown()) for picture in draw(REPORT)}
+def test_a_picture_of_ten_years_is_small_enough_for_the_ui(pictures: list[Picture]) -> None:
+    sizes = {picture.name: len(picture.as_markdown()) for picture in pictures}
     assert list(sizes) == ["months", "defects", "throughput"]
     assert [name for name, size in sizes.items() if size > 40_000] == []
 
 
-def test_each_is_an_element_of_its_own_with_a_name_and_without_a_date() -> None:
-    pictures = draw(REPORT)
+def test_each_is_an_element_of_its_own_with_a_name_and_without_a_date(pictures: list[Picture]) -> None:
     for picture in pictures:
         element = ElementTree.fromstring(picture.svg)  # noqa: S314  # our own
         assert element.attrib["aria-label"] == picture.title
