@@ -193,15 +193,14 @@ def report(settings: Settings, folder: Path | None) -> Outcome:
         folder: Where to; None is MIGRATION_HOME/reports/SNAPSHOT.
 
     Raises:
-        MigrationError: The target cannot be used, nothing was migrated into it, or its snapshot is gone.
+        MigrationError: The target cannot be used, or nothing was migrated into it.
     """
     started = time.monotonic()
     outcome = Outcome(loaded=True)
-    legacy = LegacyResource(settings.source_db, settings.backups, settings.migration_home)
     with ExitStack() as stack:
         database = stack.enter_context(TargetResource(settings.target_db).open())
         outcome.target = database.name
-        legacy.snapshot_of(recorded_snapshot(database, "report on"))
+        recorded_snapshot(database, "report on")
         instance = stack.enter_context(open_instance(settings.instance_folder, is_ours=settings.dagster_home is None))
         config = {} if folder is None else {REPORT.to_python_identifier(): {"folder": str(folder.resolve())}}
         run = run_job(build_defs(settings=settings), instance, REPORT_JOB, config=config)

@@ -135,7 +135,7 @@ def find_snapshot(backup_dir: Path, snapshot_id: str, sha256: str) -> Snapshot:
         raise MigrationError(
             what,
             why=f"it does not stand whole in {backup_dir}",
-            remedy=f"Bring its folder {snapshot_id} back from your backup, or name its folder's folder in BACKUP_DIR",
+            remedy="Bring its folder back from your backup, or name in BACKUP_DIR the folder that holds it",
         )
     if _fingerprint(snapshot.path) != sha256:
         raise MigrationError(

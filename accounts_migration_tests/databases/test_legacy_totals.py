@@ -247,3 +247,24 @@ def test_sums_of_any_mixture_of_classes_are_exact(rows: list[tuple[str | None, i
         found = totals(moves(Path(folder) / "legacy.db", written))
     assert {kind: Fraction(total.sums["amount"], 100) for kind, total in found.items()} == expected
     assert sum(total.readable["amount"] for total in found.values()) == len(rows)
+
+
+def test_each_batch_has_totals_of_its_own_where_they_are_asked_for(tmp_path: Path) -> None:
+    """A batch is read off the row as it stands: a blank before the date, a blob or NULL make it undated."""
+    rows: list[tuple[LegacyValue, ...]] = [
+        ("CR", 1, "2024-01-31"),
+        ("CR", 2, "2024-02-01"),
+        ("CR", 4, "2024-02-29 10:00"),
+        ("DR", 8, "2024-02-01"),
+        ("CR", 16, " 2024-02-01"),
+        ("CR", 32, b"2024-02-01"),
+        ("CR", 64, None),
+    ]
+    path = moves(tmp_path / "moves.db", rows)
+    found = source_totals(path, MOVES, ["kind"], ["amount"], lambda text: money(text).value, by_batch=True)
+    assert sorted((one.batch, one.codes[0], one.rows, one.sums["amount"]) for one in found) == [
+        ("2024-01", "CR", 1, 100),
+        ("2024-02", "CR", 2, 600),
+        ("2024-02", "DR", 1, 800),
+        ("undated", "CR", 3, 11200),
+    ]

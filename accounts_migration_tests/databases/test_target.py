@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from accounts_migration.databases.postgres_target import display_name
-from accounts_migration.databases.target import open_target
+from accounts_migration.databases.target import open_target, target_location
 from accounts_migration.errors import MigrationError
 
 
@@ -30,6 +30,14 @@ def test_a_path_and_its_url_open_the_same_file(tmp_path: Path) -> None:
         with open_target(url) as target:
             assert target.recorded_batches() == []
             assert target.engine == "sqlite"
+
+
+def test_a_target_has_one_location_from_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "a.db"
+    for url in ("a.db", "./a.db", str(path), f"sqlite:///{path}", "sqlite:///a.db"):
+        assert target_location(url) == str(path)
+    assert target_location("postgresql://me:secret@host:1/bank?password=secret") == "postgresql://me@host:1/bank"
 
 
 def test_opening_creates_no_file(tmp_path: Path) -> None:

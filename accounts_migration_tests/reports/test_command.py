@@ -112,11 +112,11 @@ def test_a_snapshot_that_is_gone_or_changed_is_named_with_its_remedy(tmp_path: P
     said = here("report", "accounts.db", "-o", "out")
     assert said.status == 1
     assert f"Cannot read the snapshot {folder.name}" in said.err
-    assert "its sha256 is another than the target recorded what to do: Bring the file back" in said.err
+    assert "its sha256 is another than the target recorded. Bring the file back from your backup" in said.err
     shutil.rmtree(folder)
     said = here("report", "accounts.db", "-o", "out")
     assert said.status == 1
-    assert "why: it does not stand whole in var/backups what to do: Bring its folder" in said.err
+    assert "it does not stand whole in var/backups. Bring its folder" in said.err
     assert not (tmp_path / "out").exists()
 
 
