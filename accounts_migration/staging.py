@@ -152,7 +152,7 @@ class StagingWriter:
             self._discard()
             raise MigrationError(
                 f"Cannot write to staging below {self._folder}",
-                why=error.strerror or type(error).__name__,
+                why=os.strerror(error.errno) if error.errno else type(error).__name__,
                 remedy="Free disk space or set STAGING to another location, then run again",
             ) from error
         except BaseException:
