@@ -14,8 +14,9 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from upath import UPath
@@ -27,7 +28,7 @@ WHOLE = "all"
 """The one batch of an entity that does not move in batches."""
 
 MANIFEST = "manifest.json"
-BYTES_IN_MEMORY = 32 * 1024 * 1024
+BYTES_IN_MEMORY = 24 * 1024 * 1024
 BYTES_PER_FILE = 8 * 1024 * 1024
 
 Tables = Mapping[str, pa.Table]
@@ -109,7 +110,8 @@ class Staged:
     @contextlib.contextmanager
     def _open(self, batch: str, file: str) -> Iterator[Any]:
         try:
-            with (self.folder / batch / file).open("rb") as source:
+            path = self.folder / batch / file
+            with pa.OSFile(str(path)) if _is_local(path) else path.open("rb") as source:
                 yield source
         except (OSError, pa.ArrowInvalid) as error:
             raise MigrationError(
@@ -150,7 +152,7 @@ class StagingWriter:
             self._discard()
             raise MigrationError(
                 f"Cannot write to staging below {self._folder}",
-                why=error.strerror or type(error).__name__,
+                why=os.strerror(error.errno) if error.errno else type(error).__name__,
                 remedy="Free disk space or set STAGING to another location, then run again",
             ) from error
         except BaseException:
@@ -162,7 +164,8 @@ class StagingWriter:
             if batch not in self._files:
                 raise ValueError(f"batch {batch} was not announced")
             place = (batch, name)
-            self._pending.setdefault(place, []).append(rows)
+            # a copy: a slice would keep the whole chunk in memory, and a driver's buffers are twice as large as needed
+            self._pending.setdefault(place, []).append(rows.take(np.arange(rows.num_rows)))
             self._sizes[place] = self._sizes.get(place, 0) + rows.nbytes
             self._counts[batch][name] += rows.num_rows
             if self._sizes[place] > BYTES_PER_FILE:
@@ -218,14 +221,22 @@ class StagingWriter:
                 path.unlink(missing_ok=True)
 
 
-def _create(path: UPath) -> BinaryIO:
-    """Create a file for its owner alone; on a local disk by its mode, elsewhere by what the location grants."""
-    if path.protocol in ("", "file"):
-        local = Path(str(path))
-        _make_private(local.parent)
-        return os.fdopen(os.open(local, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.open("wb")
+def _create(path: UPath) -> Any:
+    """Create a binary file for its owner alone; on a local disk by its mode, elsewhere by what the location grants.
+
+    A local file is Arrow's own, since every page written by way of Python would be copied.
+    """
+    if not _is_local(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("wb")
+    local = Path(str(path))
+    _make_private(local.parent)
+    os.close(os.open(local, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    return pa.OSFile(str(local), "wb")
+
+
+def _is_local(path: UPath) -> bool:
+    return path.protocol in ("", "file")
 
 
 def _make_private(folder: Path) -> None:

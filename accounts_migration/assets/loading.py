@@ -38,7 +38,6 @@ from accounts_migration.reconciliation.content import ContentComparison
 from accounts_migration.reconciliation.target_content import ReadBack
 from accounts_migration.resources import TargetResource
 from accounts_migration.staging import Staged
-from accounts_migration.streams import read_ahead
 
 ACCOUNTING_CHECK, TOTALS_CHECK, CONTENT_CHECK = "accounting_law", "control_totals", "content"
 
@@ -138,7 +137,7 @@ def _batch_to_load(entity: Entity, batch: str, rows: Staged, snapshot: Snapshot,
         rejected=manifest["rejected"],
         excluded=manifest["excluded"],
         control_totals=json.dumps(manifest["control_totals"]),
-        rows=(part.drop_columns(["batch"]) for part in read_ahead(rows.scan("rows", [batch]))),
+        rows=(part.drop_columns(["batch"]) for part in rows.scan("rows", [batch])),
         defects=_defects(entity, batch, rows),
     )
 

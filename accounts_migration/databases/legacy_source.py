@@ -26,7 +26,7 @@ from accounts_migration.errors import MigrationError
 from accounts_migration.legacy_values import LegacyValue, UndecodableText, source_row_json
 from accounts_migration.streams import one_after_the_other
 
-ROWS_PER_READ = 65_536
+ROWS_PER_READ = 32_768
 ROWS_PER_SPAN = 2 * ROWS_PER_READ
 LARGEST_EXACT_REAL = 2**53
 UNDATED = "undated"

@@ -50,7 +50,7 @@ _DIALECT = sqlite.dialect()
 _BUSY_MILLISECONDS = 10_000
 _CACHE_KIBIBYTES, _SCAN_CACHE_KIBIBYTES = 64_000, 2_000
 _ROWS_ANALYZED = 1000
-_MOST_LOG_BYTES = 64 * 1024 * 1024
+_MOST_LOG_BYTES = 512 * 1024 * 1024
 _BROKEN = re.compile(r"(UNIQUE|NOT NULL|CHECK|FOREIGN KEY) constraint failed(?:: (\w+)(?:\.(\w+))?)?")
 _NAMES_OF_CHECKS = {str(c.name) for table in TABLES.values() for c in table.constraints}
 

@@ -41,6 +41,7 @@ from accounts_migration.databases.target_schema import (
     kind_of,
 )
 from accounts_migration.errors import MigrationError
+from accounts_migration.streams import read_ahead
 
 ROWS_PER_WRITE = 65_536
 MOST_KEYS_NAMED = 5
@@ -300,7 +301,8 @@ class Target(ABC):
         outside: list[pa.Array] = []
 
         def parts() -> Iterator[pa.RecordBatch]:
-            for stored, keys in self._stored_rows(batch):
+            # the next part is encoded while the database takes this one
+            for stored, keys in read_ahead(self._stored_rows(batch)):
                 outside.append(keys)
                 yield stored
 
