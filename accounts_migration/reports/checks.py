@@ -10,9 +10,7 @@ from collections.abc import Iterable, Iterator
 import dagster as dg
 
 from accounts_migration.jobs import TARGET_TAG
-from accounts_migration.reports.contents import Check
-
-PASSED, WARNING, FAILED, NOT_RUN = "passed", "warning", "failed", "not run"
+from accounts_migration.reports.contents import FAILED, NOT_RUN, PASSED, WARNING, Check
 
 _READ_AT_ONCE = 1000
 

@@ -8,6 +8,9 @@ look (`accounts_migration.reports.rendering`).
 import json
 from dataclasses import asdict, dataclass
 
+PASSED, WARNING, FAILED, NOT_RUN = "passed", "warning", "failed", "not run"
+"""The verdicts on a check."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -139,13 +142,17 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """What it all comes to; `problems` are sentences, none where everything is accounted for."""
+    """What it all comes to; `problems` are sentences, none where everything is accounted for.
+
+    `unexplained_cents` adds up the differences of all control totals without their signs.
+    """
 
     accounted_for: bool
     unexplained_rows: int
     unexplained_cents: int
     problems: list[str]
     warnings: list[str]
+    not_run: list[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,10 @@ from accounts_migration.reconciliation.promises import OVERALL, ControlTotal, mo
 from accounts_migration.reconciliation.report import Reconciliation, reconcile
 from accounts_migration.reconciliation.target_totals import counts_and_totals
 from accounts_migration.reports.contents import (
+    FAILED,
+    NOT_RUN,
+    PASSED,
+    WARNING,
     Check,
     Conclusion,
     Defects,
@@ -245,7 +249,9 @@ def _loads(records: Iterable[RecordedBatch]) -> list[Load]:
 def _conclusion(found: Reconciliation, checks: Sequence[Check]) -> Conclusion:
     rows = sum(abs(line.unexplained) for line in found.batches)
     cents = sum(abs(total.unexplained) for total in found.totals)
-    failed = [f"{check.asset} {check.check}" for check in checks if check.verdict == "failed"]
+    by_verdict: dict[str, list[str]] = {FAILED: [], WARNING: [], NOT_RUN: [], PASSED: []}
+    for check in checks:
+        by_verdict[check.verdict].append(f"{check.asset} {check.check}")
     problems = []
     if rows:
         broken = [f"{line.entity} {line.batch}" for line in found.batches if line.unexplained]
@@ -254,7 +260,6 @@ def _conclusion(found: Reconciliation, checks: Sequence[Check]) -> Conclusion:
         problems.append(f"{amount(cents)} of control totals are unexplained")
     if found.missing:
         problems.append(f"{len(found.missing)} batches are not loaded: {', '.join(found.missing[:NAMED])}")
-    if failed:
-        problems.append(f"checks failed: {', '.join(failed[:NAMED])}")
-    warnings = [f"{check.asset} {check.check}" for check in checks if check.verdict == "warning"]
-    return Conclusion(not problems, rows, cents, problems, warnings)
+    if by_verdict[FAILED]:
+        problems.append(f"checks failed: {', '.join(by_verdict[FAILED][:NAMED])}")
+    return Conclusion(not problems, rows, cents, problems, by_verdict[WARNING], by_verdict[NOT_RUN])

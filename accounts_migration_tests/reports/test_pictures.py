@@ -27,7 +27,7 @@ REASONS = (
 ACTIONS = ("rejected", "excluded", "repaired")
 
 REPORT = Report(
-    conclusion=Conclusion(True, 0, 0, [], []),
+    conclusion=Conclusion(True, 0, 0, [], [], []),
     source=Source("/legacy.db", "snapshot-1", "ab" * 32, 1, "2025-01-02 03:04:05", "ok", {}, []),
     target=Destination("/accounts.db", "SQLite", "3.50", "2025-01-02 03:04:05", "2025-01-02 03:04:05"),
     software={},

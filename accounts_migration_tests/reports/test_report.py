@@ -19,7 +19,7 @@ import pytest
 
 from accounts_migration.databases.snapshot import find_snapshots
 from accounts_migration.databases.target import open_target, target_location
-from accounts_migration.reports.contents import Report
+from accounts_migration.reports.contents import Check, Report
 from accounts_migration.reports.gathering import gather
 from accounts_migration.reports.rendering import render
 from accounts_migration_tests.reports.conftest import HOSTILE, PASSWORD, Reported
@@ -269,6 +269,8 @@ def test_it_concludes_that_everything_is_accounted_for(reported: Reported) -> No
     conclusion = reported.json["conclusion"]
     assert (conclusion["accounted_for"], conclusion["problems"]) == (True, [])
     assert (conclusion["unexplained_rows"], conclusion["unexplained_cents"]) == (0, 0)
+    assert conclusion["warnings"] == [f"validation/plausibility {one['kind']}" for one in reported.json["plausibility"]]
+    assert conclusion["not_run"] == [f"validation/content {entity}" for entity in LEGACY]
     assert "EVERYTHING IS ACCOUNTED FOR" in reported.html
 
 
@@ -403,8 +405,7 @@ def test_the_page_shows_each_example_of_a_defect(reported: Reported) -> None:
 def test_the_head_of_the_page_adds_up_the_entities(reported: Reported) -> None:
     tiles = re.findall(r"<div><b>([^<]*)</b>", reported.html)
     sums = [sum(line[name] for line in reported.json["entities"]) for name in COUNTS[:4]]
-    warnings = len(reported.json["conclusion"]["warnings"])
-    assert tiles == [*map(str, sums), "0", "0.00", str(warnings)]
+    assert tiles == [*map(str, sums), "0", "0.00", "9", "4"]
 
 
 def test_what_stands_in_the_databases_is_text_on_the_page_never_markup(reported: Reported) -> None:
@@ -459,6 +460,19 @@ def test_a_cent_too_much_is_unexplained(changed: Changed) -> None:
     report = changed("UPDATE account SET balance = balance + 0.01 WHERE account_id = 'ACCT-00000001'")
     assert report.conclusion.problems == ["0.01 of control totals are unexplained"]
     assert [one.unexplained for one in report.totals if one.group == "PROD-001/ACTIVE"] == [-1]
+
+
+def test_a_check_that_failed_is_a_problem(reported: Reported) -> None:
+    [snapshot] = find_snapshots(reported.migration.settings.backups)
+    checks = [
+        Check("target/account", "content", "failed", 0, []),
+        Check("target/transaction", "content", "failed", 2, ["2024-01"]),
+        Check("target/product", "content", "passed", 0, []),
+    ]
+    with open_target(reported.url) as target:
+        report = gather(target, "here", snapshot, checks)
+    assert report.conclusion.problems == ["checks failed: target/account content, target/transaction content"]
+    assert not report.conclusion.accounted_for
 
 
 def test_a_batch_that_is_not_loaded_is_a_problem(changed: Changed) -> None:
