@@ -75,15 +75,15 @@ class BatchToLoad:
 class BatchLoaded:
     """What a load did.
 
-    `loaded` is the number of the batch's rows that now stand in the table, counted there. `road` tells
-    whether rows were simply inserted or merged. `removed_elsewhere` counts rows taken from other batches,
-    by (entity, batch): these batches want loading again. `place` is the SQL condition under which a row `t` was
-    inserted by this load, where the engine can tell and find such rows quickly, even while the next batch is loaded.
+    `loaded` is the number of the batch's rows that now stand in the table, counted there. `road` tells whether rows
+    were simply inserted, merged, or kept as they stand. `removed_elsewhere` counts rows taken from other batches, by
+    (entity, batch): these batches want loading again. `place` is the SQL condition under which a row `t` was inserted
+    by this load, where the engine can tell and find such rows quickly, even while the next batch is loaded.
     """
 
     entity: str
     batch: str
-    road: Literal["insert", "merge"]
+    road: Literal["insert", "merge", "keep"]
     loaded: int
     inserted: int
     updated: int
@@ -272,6 +272,35 @@ class Target(ABC):
                 self._without_foreign_rows.discard(batch.entity)
                 raise
 
+    def unchanged(self, entity: str, digests: Mapping[str, str]) -> set[str]:
+        """Return those of the batches (batch -> content digest) that were loaded with this very content.
+
+        As many rows as were loaded must still stand, counted in the table; whether they are the same rows only
+        reading them back can tell.
+        """
+        whole = {
+            record.batch: record.loaded
+            for record in self.recorded_batches()
+            if record.entity == entity
+            and record.content_digest == digests.get(record.batch)
+            and record.source_rows == record.loaded + record.rejected + record.excluded
+        }
+        counts = self.counts_by_batch(entity) if whole else {}
+        return {batch for batch, loaded in whole.items() if counts.get(batch, 0) == loaded}
+
+    def keep_batch(self, batch: BatchToLoad) -> BatchLoaded:
+        """Record a batch whose rows stand already (see `unchanged`): its books and defects are written, no row is.
+
+        Raises:
+            MigrationError: Not every source row is accounted for, or the database fails. Nothing was written.
+        """
+        with self.lock(), self.session.transaction():
+            loaded = self.session.value(
+                "SELECT loaded FROM migration_batch WHERE entity = $1 AND batch = $2", (batch.entity, batch.batch)
+            )
+            self._record(batch, int(loaded))
+        return BatchLoaded(batch.entity, batch.batch, "keep", int(loaded), 0, 0, 0)
+
     def _load(self, batch: BatchToLoad) -> BatchLoaded:
         session, entity = self.session, batch.entity
         road: Literal["insert", "merge"]
@@ -287,15 +316,18 @@ class Target(ABC):
             road = "merge"
             rows = (part for part, _ in self._stored_rows(batch))
             loaded, changes = merge(session, entity, batch.batch, self._stored_schema(entity), rows)
-        defects = replace_defects(session, entity, batch.batch, batch.defects)
-        record_snapshot(session, batch.snapshot)
-        recorded = _recorded(batch, loaded, defects["rows repaired"])
-        refuse_unaccounted(recorded, defects)
-        record_batch(session, recorded)
+        self._record(batch, loaded)
         values = {"inserted": changes.inserted, "updated": changes.updated, "removed": changes.removed}
         return BatchLoaded(
             entity, batch.batch, road, loaded, **values, removed_elsewhere=dict(changes.removed_elsewhere), place=place
         )
+
+    def _record(self, batch: BatchToLoad, loaded: int) -> None:
+        defects = replace_defects(self.session, batch.entity, batch.batch, batch.defects)
+        record_snapshot(self.session, batch.snapshot)
+        recorded = _recorded(batch, loaded, defects["rows repaired"])
+        refuse_unaccounted(recorded, defects)
+        record_batch(self.session, recorded)
 
     def _insert(self, batch: BatchToLoad) -> int:
         outside: list[pa.Array] = []

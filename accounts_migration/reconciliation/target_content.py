@@ -64,13 +64,16 @@ class ReadBack:
         self._running.append(self._beside.submit(_compare, self._entity, self._staged.of([loaded.batch]), found))
 
     def result(self, *, everything: bool) -> ContentComparison:
-        """Return what was found in all batches; `everything` as in `compare_entity`, where none was compared yet."""
+        """Return what was found in all batches; `everything` as in `compare_entity`."""
+        if self._later and everything:
+            # one scan of the table is cheaper than one for each batch that waits
+            return compare_entity(self._entity, self._staged, self._target, everything=True)
         comparison = ContentComparison()
         for found in self._running:
             comparison.take(found.result())
         if self._later:
-            rest, whole = self._staged.of(self._later), everything and not self._running
-            comparison.take(compare_entity(self._entity, rest, self._target, everything=whole))
+            rest = self._staged.of(self._later)
+            comparison.take(compare_entity(self._entity, rest, self._target, everything=False))
         return comparison
 
 
