@@ -1,0 +1,128 @@
+"""The legacy tables: what must stand there, what is left behind, how a table's rows and columns are reached.
+
+Here: questions to SQLite's own catalogue, and the storage classes of a sample. Not here: the rows (`rows`).
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from accounts_migration.errors import MigrationError
+
+_ROW_ID_NAMES = ("rowid", "_rowid_", "oid")
+
+
+@dataclass(frozen=True, slots=True)
+class LegacyTable:
+    """A legacy table and the columns of contract section 2; `batch_column` is the date that names a row's batch."""
+
+    name: str
+    columns: tuple[str, ...]
+    batch_column: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unmigrated:
+    """A table or column that the migration leaves behind; `column` is empty for a whole table."""
+
+    table: str
+    column: str
+    values: int
+
+    def __str__(self) -> str:
+        """Return the sentence that reports it."""
+        if self.column:
+            return f"not migrated: {self.table}.{self.column}, {self.values:,} non-null values"
+        return f"not migrated: table {self.table}, {self.values:,} rows"
+
+
+def quoted(identifier: str) -> str:
+    """Return an SQL identifier in double quotes."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def refuse_incomplete_structure(connection: sqlite3.Connection, tables: Sequence[LegacyTable]) -> None:
+    """Raise MigrationError naming every missing table and column (contract section 2)."""
+    missing = []
+    for table in tables:
+        present = _columns(connection, table.name)
+        if not present:
+            missing.append(f"table {table.name}")
+        lowered = {column.lower() for column in present}
+        missing += [f"column {table.name}.{column}" for column in table.columns if present and column not in lowered]
+    if missing:
+        raise MigrationError(
+            "The legacy database is not complete",
+            why=f"missing: {', '.join(missing)}",
+            remedy="Name the right SOURCE, or add what is missing (as a view, if the data has another name)",
+        )
+
+
+def find_unmigrated(connection: sqlite3.Connection, tables: Sequence[LegacyTable]) -> list[Unmigrated]:
+    """Return the additional tables and columns, with how much they hold (contract section 2)."""
+    known = {table.name: table for table in tables}
+    found = []
+    for (raw_name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"):
+        name = raw_name.decode("utf-8", "replace")
+        if name.lower().startswith("sqlite_"):
+            continue
+        table = known.get(name.lower())
+        if table is None:
+            found.append(Unmigrated(name, "", _count(connection, f"SELECT count(*) FROM {quoted(name)}")))
+    for table in tables:
+        for column in _columns(connection, table.name):
+            if column.lower() not in table.columns:
+                count = f"SELECT count({quoted(column)}) FROM {quoted(table.name)}"
+                found.append(Unmigrated(table.name, column, _count(connection, count)))
+    return found
+
+
+def _count(connection: sqlite3.Connection, query: str) -> int:
+    return int(connection.execute(query).fetchone()[0])
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
+    rows = connection.execute(f"PRAGMA table_xinfo({quoted(table)})").fetchall()
+    return [row[1].decode("utf-8", "replace") for row in rows]
+
+
+def row_id_name(connection: sqlite3.Connection, table: LegacyTable) -> str | None:
+    """Return the name by which the table's rowid is reached; None for a view and a table WITHOUT ROWID."""
+    kind = connection.execute("SELECT type FROM sqlite_master WHERE lower(name) = ?", (table.name.lower(),)).fetchone()
+    if kind is None or kind[0] != b"table":
+        return None
+    taken = {column.lower() for column in _columns(connection, table.name)}
+    for name in _ROW_ID_NAMES:
+        if name not in taken:
+            try:
+                connection.execute(f"SELECT {name} FROM {quoted(table.name)} LIMIT 0")
+            except sqlite3.OperationalError:
+                return None
+            return name
+    return None
+
+
+def dominant_classes(connection: sqlite3.Connection, table: LegacyTable) -> dict[str, str]:
+    """Return the storage class (`integer`, `real`, `text`) in which each column is read, judged by a sample.
+
+    A wrong guess costs speed, never a value: what is of another class travels in the column `irregular`.
+    """
+    name = quoted(table.name)
+    row_id = row_id_name(connection, table)
+    types = ", ".join(f"typeof({quoted(column)})" for column in table.columns)
+    rows = connection.execute(f"SELECT {types} FROM {name} LIMIT 500").fetchall()
+    if row_id:
+        low, high = connection.execute(f"SELECT min({row_id}), max({row_id}) FROM {name}").fetchone()
+        step = max(1, ((high or 0) - (low or 0)) // 200)
+        query = f"SELECT {types} FROM {name} WHERE {row_id} >= ? LIMIT 2"
+        for start in range(low or 0, (high or 0) + 1, step):
+            rows += connection.execute(query, (start,)).fetchall()
+    return {column: _dominant([row[place] for row in rows]) for place, column in enumerate(table.columns)}
+
+
+def _dominant(classes: Sequence[bytes]) -> str:
+    counts = {name: classes.count(name.encode()) for name in ("integer", "real", "text")}
+    if counts["real"] and counts["real"] + counts["integer"] >= counts["text"]:
+        # whole amounts stand as INTEGER in a DECIMAL column: both are read as REAL
+        return "real"
+    return max(counts, key=lambda name: counts[name]) if any(counts.values()) else "text"
