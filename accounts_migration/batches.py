@@ -1,6 +1,6 @@
 """The words by which a person names batches: `2024-03`, `2024-01..2024-06`, `undated`, several with commas.
 
-Not here: the partitions themselves (`accounts_migration.partitions`).
+Here: words in, batches out. Not here: the partitions themselves (`accounts_migration.partitions`).
 """
 
 import re

@@ -10,11 +10,14 @@ import sys
 import warnings
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from accounts_migration.errors import MigrationError, UsageError
+
+if TYPE_CHECKING:
+    from accounts_migration.migration import Outcome
 
 app = typer.Typer(
     help="Moves a legacy bank database into the Account Processing System and proves it to the cent and to the row.",
@@ -61,6 +64,16 @@ def _policies(words: list[str] | None) -> dict[str, str]:
     return chosen
 
 
+def _ended(outcome: "Outcome", log: Path, verb: str, summary: Path | None) -> typer.Exit:
+    """Show the outcome, write the summary if it is wanted, and return the exit status as typer takes it."""
+    from accounts_migration import console
+
+    console.show_outcome(outcome, log, verb)
+    if summary:
+        console.write_json(outcome, summary)
+    return typer.Exit(0 if outcome.success else 1)
+
+
 @app.command()
 def migrate(
     source: Source = None,
@@ -80,10 +93,7 @@ def migrate(
     console.refuse_unwritable(summary, "--json")
     log = logs.start_log(settings.logs, quiet=False)
     outcome = migration.migrate(settings, batches or [])
-    console.show_outcome(outcome, settings, log, "MIGRATED")
-    if summary:
-        console.write_json(outcome, summary)
-    raise typer.Exit(0 if outcome.success else 1)
+    raise _ended(outcome, log, "MIGRATED", summary)
 
 
 @app.command()
@@ -98,10 +108,7 @@ def verify(
     console.refuse_unwritable(summary, "--json")
     log = logs.start_log(settings.logs, quiet=False)
     outcome = migration.verify(settings, keep_policies=bool(policy))
-    console.show_outcome(outcome, settings, log, "VERIFIED")
-    if summary:
-        console.write_json(outcome, summary)
-    raise typer.Exit(0 if outcome.success else 1)
+    raise _ended(outcome, log, "VERIFIED", summary)
 
 
 @app.command()

@@ -17,7 +17,6 @@ from accounts_migration.errors import MigrationError, UsageError
 from accounts_migration.migration import Outcome
 from accounts_migration.reconciliation.amounts import amount
 from accounts_migration.reconciliation.promises import OVERALL, ControlTotal, overall
-from accounts_migration.settings import Settings
 
 GROUPS_SHOWN = 60
 
@@ -39,7 +38,7 @@ def plain(text: str) -> str:
     return text.replace("[", "\\[")
 
 
-def show_outcome(outcome: Outcome, settings: Settings, log: Path, verb: str) -> None:
+def show_outcome(outcome: Outcome, log: Path, verb: str) -> None:
     """Print the accounting table, control totals, verdicts, and where everything is."""
     if outcome.entities:
         OUT.print(_accounting(outcome))

@@ -44,7 +44,7 @@ def run_demo(engine: str, accounts: int, transactions: int) -> int:
         )
         log = logs.start_log(settings.logs, quiet=False)
         outcome = migration.migrate(settings, [])
-        console.show_outcome(outcome, settings, log, "MIGRATED")
+        console.show_outcome(outcome, log, "MIGRATED")
     if engine == "postgres":
         console.OUT.print(f"The embedded server is stopped; its data stays in {folder / 'postgres'}")
     return 0 if outcome.success else 1

@@ -1,6 +1,6 @@
 """The one error a person at the keyboard is meant to read.
 
-It says what failed, why, and what to do next. Faults of a *row* do not belong here: they are defects
+Here: what failed, why, and what to do next. Not here: faults of a *row*, which are defects
 (`accounts_migration.entities.defects`), never exceptions.
 """
 

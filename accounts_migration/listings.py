@@ -1,6 +1,6 @@
 """The list of defects as a table, as CSV for a spreadsheet and as JSON; on the terminal or in a file of its own.
 
-Not here: what is listed, and in which order (`accounts_migration.worklist`).
+Here: the three forms, and the file. Not here: what is listed, and in which order (`accounts_migration.worklist`).
 """
 
 import csv

@@ -1,6 +1,8 @@
 """The batches of contract section 3 as Dagster partitions.
 
 Here: the one partitions definition that `legacy/transactions`, `cleaned/transactions` and `target/transaction` share.
+Not here: the words by which a person names batches (`accounts_migration.batches`).
+
 Keys are registered by the snapshot, in order, and never deleted: a batch that a later snapshot lacks is simply empty.
 Docs: dynamic partitions in Dagster's concept pages on partitioning.
 """

@@ -1,6 +1,6 @@
 """How a refusal reaches the person in the UI: as a step failure that says what, why and what to do, without retries.
 
-Not here: the refusals themselves.
+Here: what every asset runs within. Not here: the refusals themselves.
 """
 
 import contextlib

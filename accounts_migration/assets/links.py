@@ -1,6 +1,6 @@
-"""What the links of a chain share: asset keys, the partitions of an entity, the column schema that the UI shows.
+"""What the links of a chain share.
 
-Not here: the assets themselves.
+Here: asset keys, the partitions of an entity, the column schema that the UI shows. Not here: the assets themselves.
 """
 
 from collections.abc import Mapping

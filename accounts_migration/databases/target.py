@@ -1,6 +1,6 @@
 """Opening a target database, whatever engine it is.
 
-Here: which engine a URL means. What a target can do is in `target_interface`.
+Here: which engine a URL means. Not here: what a target can do (`target_interface`).
 """
 
 from pathlib import Path

@@ -8,8 +8,8 @@ The bank itself is plausible and clean (`bank`, `movements`, `names`); which row
 (`kinds`, `planting`), and both meet when the file is written (`writing`).
 """
 
-from accounts_migration.demo_source.kinds import KINDS, Kind
+from accounts_migration.demo_source.kinds import KINDS
 from accounts_migration.demo_source.tables import LEGACY_TABLES
 from accounts_migration.demo_source.writing import DemoSummary, write_demo_source
 
-__all__ = ["KINDS", "LEGACY_TABLES", "DemoSummary", "Kind", "write_demo_source"]
+__all__ = ["KINDS", "LEGACY_TABLES", "DemoSummary", "write_demo_source"]

@@ -1,4 +1,8 @@
-"""What a correct account is (contract section 5, account)."""
+"""What a correct account is (contract section 5, account).
+
+Here: its schema, whose checks are named by the contract's reasons, and which legacy column becomes which target column.
+Not here: how a value is read (`columns`), and how rows are judged by it (`cleaning`).
+"""
 
 import pandera.pandas as pandera
 import pyarrow as pa
@@ -60,12 +64,12 @@ def parse(chunk: LegacyChunk, circumstances: Circumstances) -> ParsedChunk:
             ParsedField(
                 "opening_date",
                 "open_date",
-                columns.calendar_date(chunk.column("open_date"), formats, encoding, sentinels=False),
+                columns.calendar_date(chunk.column("open_date"), formats, encoding),
             ),
             ParsedField(
                 "closing_date",
                 "close_date",
-                columns.calendar_date(chunk.column("close_date"), formats, encoding, sentinels=True),
+                columns.closing_date(chunk.column("close_date"), formats, encoding),
             ),
         ],
         constants={"created_at": time, "updated_at": time},

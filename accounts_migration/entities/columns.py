@@ -114,21 +114,18 @@ def date_time(column: LegacyColumn, formats: Sequence[str] = (), encoding: str =
     return _parse(column, _MICROSECOND, lambda value: reference.date_time(value, formats, encoding), _quick_date_time)
 
 
-def calendar_date(
-    column: LegacyColumn, formats: Sequence[str] = (), encoding: str = UTF_8, *, sentinels: bool = False
-) -> ParsedColumn:
-    """Read dates that may be missing as date32; `sentinels` for a closing date."""
+def calendar_date(column: LegacyColumn, formats: Sequence[str] = (), encoding: str = UTF_8) -> ParsedColumn:
+    """Read dates that may be missing as date32."""
     return _parse(
-        column,
-        pa.date32(),
-        lambda value: reference.calendar_date(value, formats, encoding, sentinels=sentinels),
-        _quick_calendar_date,
+        column, pa.date32(), lambda value: reference.calendar_date(value, formats, encoding), _quick_calendar_date
     )
 
 
 def closing_date(column: LegacyColumn, formats: Sequence[str] = (), encoding: str = UTF_8) -> ParsedColumn:
-    """Read closing dates as date32: `calendar_date` with sentinels."""
-    return calendar_date(column, formats, encoding, sentinels=True)
+    """Read closing dates as date32: as `calendar_date`, and sentinels are no dates."""
+    return _parse(
+        column, pa.date32(), lambda value: reference.closing_date(value, formats, encoding), _quick_calendar_date
+    )
 
 
 def name(column: LegacyColumn, encoding: str = UTF_8) -> ParsedColumn:

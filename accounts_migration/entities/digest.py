@@ -1,6 +1,6 @@
 """The content digest of cleaned rows: equal digests, equal rows in equal order, however they were cut into chunks.
 
-Not here: what the digest is used for (the target's bookkeeping).
+Here: the digest of a stream of chunks. Not here: what it is used for (the target's bookkeeping).
 """
 
 import hashlib

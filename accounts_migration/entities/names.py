@@ -1,4 +1,7 @@
-"""Letter case of names under the policy `letter_case` (contract section 5, letter case), for whole columns."""
+"""Letter case of names under the policy `letter_case` (contract section 5, letter case), for whole columns.
+
+Here: whether a column is changed. Not here: the rule of title case itself (`values.title_case`).
+"""
 
 from accounts_migration.entities import columns
 from accounts_migration.entities.columns import ParsedColumn

@@ -1,4 +1,8 @@
-"""What a correct product is (contract section 5, product)."""
+"""What a correct product is (contract section 5, product).
+
+Here: its schema, whose checks are named by the contract's reasons, and which legacy column becomes which target column.
+Not here: how a value is read (`columns`), and how rows are judged by it (`cleaning`).
+"""
 
 import numpy as np
 import pandera.pandas as pandera

@@ -1,4 +1,8 @@
-"""What a correct transaction is (contract section 5, transaction)."""
+"""What a correct transaction is (contract section 5, transaction).
+
+Here: its schema, whose checks are named by the contract's reasons, and which legacy column becomes which target column.
+Not here: how a value is read (`columns`), and how rows are judged by it (`cleaning`).
+"""
 
 import numpy as np
 import pandera.pandas as pandera

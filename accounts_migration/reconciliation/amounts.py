@@ -1,4 +1,7 @@
-"""Cents as a person reads them."""
+"""Cents as a person reads them.
+
+Here: the one spelling of an amount. Not here: any arithmetic.
+"""
 
 
 def amount(cents: int) -> str:
