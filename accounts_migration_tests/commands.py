@@ -7,8 +7,9 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from accounts_migration.entities.policies import Policies
 from accounts_migration.settings import Settings
 
 PROGRAM = Path(sys.executable).with_name("accounts-migration")
+PASSWORD = "hush-4711"  # noqa: S105  # not one of anything
+
 SETTING_NAMES = [name.upper() for name in (*Settings.model_fields, *Policies.model_fields)]
 
 BANK = """
@@ -90,3 +93,24 @@ def content(url: str) -> dict[str, list[dict[str, Any]]]:
     for recorded in tables["migration_batch"]:
         del recorded["loaded_at"]
     return {name: sorted(rows, key=repr) for name, rows in tables.items()}
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said, and its exit status."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        return [" ".join(line.split()) for line in self.out.replace("│", "").splitlines()]
+
+
+Here = Callable[..., Said]
+
+
+def verdict(out: str) -> str:
+    """Return the word that a command ends with, as `MIGRATED in 2.1 s`."""
+    return out.splitlines()[-1].split()[0]

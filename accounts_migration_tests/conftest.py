@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import shutil
 import sqlite3
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
@@ -19,6 +20,7 @@ import pyarrow as pa
 import pytest
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
+from accounts_migration.cli import app_main
 from accounts_migration.databases.embedded_postgres import embedded_postgres
 from accounts_migration.databases.target import BatchLoaded, BatchToLoad, Snapshot, Target, open_target
 from accounts_migration.databases.target_schema import canonical_schema
@@ -27,6 +29,7 @@ from accounts_migration.entities import ENTITIES
 from accounts_migration.entities.policies import Policies
 from accounts_migration.instance import open_instance
 from accounts_migration.settings import Settings
+from accounts_migration_tests.commands import SETTING_NAMES, Here, Said
 
 _NUMBERS = count(1)
 
@@ -386,3 +389,25 @@ def new_legacy_rows_fixture() -> Callable[[], dict[str, list[tuple[Any, ...]]]]:
 def write_legacy_fixture() -> Callable[..., Path]:
     """Return the function `write_legacy(path, rows)`."""
     return write_legacy
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """Return a function that runs a command in this process, in the test's folder."""
+    for name in SETTING_NAMES:
+        monkeypatch.setenv(name, "")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: object, **settings: str) -> Said:
+        for name in SETTING_NAMES:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["accounts-migration", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            app_main()
+        said = capsys.readouterr()
+        assert "Traceback" not in said.out + said.err
+        return Said(int(ended.value.code or 0), said.out, said.err)
+
+    return run

@@ -3,80 +3,28 @@
 Commands run as processes where that matters, else in this process, which is several times faster.
 """
 
-import csv
-import io
 import json
 import shutil
 import signal
-import sqlite3
-import stat
 import subprocess
-import sys
-from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
-from accounts_migration.cli import app_main
 from accounts_migration_tests.commands import (
-    PROGRAM,
-    SETTING_NAMES,
+    PASSWORD,
+    Here,
+    Said,
     change,
     command,
     content,
-    environment,
     started,
+    verdict,
     write_bank,
 )
 from accounts_migration_tests.conftest import run_sql
-
-PASSWORD = "hush-4711"  # noqa: S105  # not one of anything
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command said, and its exit status."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def lines(self) -> list[str]:
-        return [" ".join(line.split()) for line in self.out.replace("│", "").splitlines()]
-
-
-Here = Callable[..., Said]
-
-
-def verdict(out: str) -> str:
-    """Return the word that a command ends with, as `MIGRATED in 2.1 s`."""
-    return out.splitlines()[-1].split()[0]
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
-    """Return a function that runs a command in this process, in the test's folder."""
-    for name in SETTING_NAMES:
-        monkeypatch.setenv(name, "")
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: object, **settings: str) -> Said:
-        for name in SETTING_NAMES:
-            monkeypatch.delenv(name, raising=False)
-        for name, value in settings.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr(sys, "argv", ["accounts-migration", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            app_main()
-        said = capsys.readouterr()
-        assert "Traceback" not in said.out + said.err
-        return Said(int(ended.value.code or 0), said.out, said.err)
-
-    return run
 
 
 @dataclass(frozen=True)
@@ -295,143 +243,6 @@ def test_a_failure_shows_nothing_that_another_policy_staged(tmp_path: Path, here
     assert "transaction 0 0 0 0 0 0" in failed.lines, "the transactions were not cleaned under this policy"
 
 
-REFUSED: dict[str, tuple[list[str], str]] = {
-    "no source": (["no.db", "accounts.db"], "no.db: there is no such file. Check the path of SOURCE; nothing was"),
-    "not SQLite": (["text.txt", "accounts.db"], "text.txt: it is not a SQLite database. Name a SQLite 3 file"),
-    "damaged structure": (["empty.db", "accounts.db"], "is not complete: missing: table legacy_products, table"),
-    "target is text": (["legacy.db", "text.txt"], "it is not a SQLite database"),
-    "target's folder is missing": (["legacy.db", "no/accounts.db"], "there is no folder"),
-    "foreign rows": (["legacy.db", "foreign.db"], "holds rows that this migration did not write"),
-    "incompatible": (["legacy.db", "other.db"], "product_name"),
-    "no server": (["legacy.db", f"postgresql://me:{PASSWORD}@127.0.0.1:1/bank"], "no server listens there"),
-    "no socket": (["legacy.db", f"postgresql://me@/bank?host=/nowhere&password={PASSWORD}"], "no server listens on"),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_used_ends_with_1_and_one_clear_message(case: str, tmp_path: Path, here: Here) -> None:
-    words, message = REFUSED[case]
-    write_bank(tmp_path / "legacy.db")
-    (tmp_path / "text.txt").write_text("no database at all\n")
-    change(tmp_path / "empty.db", "CREATE TABLE something (x)")
-    change(tmp_path / "other.db", "CREATE TABLE product (product_id TEXT PRIMARY KEY, product_name INTEGER NOT NULL)")
-    change(
-        tmp_path / "foreign.db",
-        f"CREATE TABLE product (product_id TEXT NOT NULL PRIMARY KEY, {TYPED_COLUMNS})",
-        "INSERT INTO product VALUES ('PROD-001', 'x', 'CHECKING', 0, 0, 0, 0, '2024-01-01')",
-    )
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    said = here("migrate", *words)
-    assert said.status == 1
-    assert message in " ".join(said.err.split()).replace(" why: ", ": ").replace(" what to do: ", ". ")
-    assert PASSWORD not in said.out + said.err + "".join(path.read_text() for path in tmp_path.glob("var/logs/*"))
-    assert {name: (tmp_path / name).read_bytes() for name in before} == before, "nothing was touched"
-    assert not [name for name in ("no.db", "accounts.db", "no") if (tmp_path / name).exists()]
-
-
-TYPED_COLUMNS = (
-    "product_name TEXT NOT NULL, product_type TEXT NOT NULL, interest_rate DECIMAL(9, 6) NOT NULL,"
-    " transaction_fee DECIMAL(15, 2) NOT NULL, monthly_fee DECIMAL(15, 2) NOT NULL,"
-    " min_balance_for_interest DECIMAL(15, 2) NOT NULL, created_at TEXT NOT NULL"
-)
-
-
-WRONG: dict[str, tuple[list[str], str]] = {
-    "no command": (["migrat"], "No such command"),
-    "no option": (["migrate", "legacy.db", "accounts.db", "--fast"], "No such option"),
-    "too many words": (["migrate", "legacy.db", "accounts.db", "third.db"], "unexpected extra argument"),
-    "nothing": (["migrate"], "SOURCE_DB"),
-    "no target": (["migrate", "legacy.db"], "TARGET_DB"),
-    "no target to list": (["defects"], "TARGET_DB"),
-    "scheme of the target": (["migrate", "legacy.db", f"mysql://me:{PASSWORD}@host/bank"], "begins with mysql://"),
-    "memory": (["migrate", "legacy.db", ":memory:"], "it names no file"),
-    "URL": (["migrate", "legacy.db", f"postgresql://me:{PASSWORD}@host/bank#x"], "percent-encoded"),
-    "itself": (["migrate", "legacy.db", "legacy.db"], "are the same file"),
-    "itself, by a link": (["migrate", "legacy.db", "sqlite:///link.db"], "are the same file"),
-    "unknown policy": (["migrate", "legacy.db", "accounts.db", "--policy", "colour=red"], "colour"),
-    "policy without value": (["migrate", "legacy.db", "accounts.db", "--policy", "letter_case"], "it has no value"),
-    "share": (["migrate", "legacy.db", "accounts.db", "--policy", "max_reject_rate=2"], "less than or equal to 1"),
-    "no number": (["migrate", "legacy.db", "accounts.db", "--policy", "max_reject_rate=nan"], "max_reject_rate"),
-    "choice": (["migrate", "legacy.db", "accounts.db", "--policy", "letter_case=upper"], "'title' or 'keep'"),
-    "code": (["migrate", "legacy.db", "accounts.db", "--policy", "product_type=SAV=SAVINGS"], "not to 'SAVINGS'"),
-    "no text": (["migrate", "legacy.db", "accounts.db", "--policy", "legacy_encoding=hex"], "code page 'hex'"),
-    "no directive": (["migrate", "legacy.db", "accounts.db", "--policy", "date_formats=%Q%Y"], "cannot be used"),
-    "no year": (["migrate", "legacy.db", "accounts.db", "--policy", "date_formats=%d/%m"], "names no year"),
-    "summary": (["migrate", "legacy.db", "accounts.db", "--json", "no/such.json"], "its folder is missing"),
-    "list": (["defects", "accounts.db", "--output", "no/such.csv"], "its folder is missing"),
-    "entity": (["defects", "accounts.db", "--entity", "branch"], "product, customer, account, transaction"),
-    "format": (["defects", "accounts.db", "--format", "xml"], "xml"),
-    "share of dirt": (["demo-source", "demo.db", "--dirt", "1.5"], "--dirt"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", WRONG)
-def test_wrong_usage_ends_with_2_and_nothing_is_written(case: str, tmp_path: Path, here: Here) -> None:
-    words, message = WRONG[case]
-    write_bank(tmp_path / "legacy.db")
-    (tmp_path / "link.db").symlink_to("legacy.db")
-    before = (tmp_path / "legacy.db").read_bytes()
-    said = here(*words)
-    assert said.status == 2
-    assert message in " ".join(said.err.replace("│", " ").split())
-    assert PASSWORD not in said.out + said.err
-    assert {path.name for path in tmp_path.iterdir()} - {"var"} == {"legacy.db", "link.db"}
-    assert (tmp_path / "legacy.db").read_bytes() == before
-
-
-def test_a_target_without_a_source_ends_with_2(tmp_path: Path, here: Here) -> None:
-    said = here("migrate", TARGET_DB="accounts.db")
-    assert (said.status, "Set SOURCE_DB, or name SOURCE" in said.err) == (2, True), said
-    assert not (tmp_path / "accounts.db").exists()
-
-
-CONFIGURED: dict[str, tuple[dict[str, str], str, str]] = {
-    "not TOML": ({}, "max_reject_rate 0.5", "migration.toml"),
-    "no table": ({}, "policies = 3", "a table [policies] is all that is read"),
-    "another table": ({}, "[policy]\nmax_reject_rate = 0.5", "a table [policies] is all that is read"),
-    "unknown policy": ({}, "[policies]\nmax_rejects = 0.5", "max_rejects"),
-    "file is missing": ({"MIGRATION_POLICIES": "none.toml"}, "", "none.toml"),
-    "value in the environment": ({"MAX_REJECT_RATE": "half"}, "", "max_reject_rate"),
-    "all policies in one variable": ({"POLICIES": "half"}, "", "policies"),
-}
-
-
-@pytest.mark.parametrize("case", CONFIGURED)
-def test_a_wrong_configuration_ends_with_2(case: str, tmp_path: Path, here: Here) -> None:
-    settings, toml, message = CONFIGURED[case]
-    (tmp_path / "migration.toml").write_text(toml)
-    said = here("migrate", write_bank(tmp_path / "legacy.db"), "accounts.db", **settings)
-    assert (said.status, message in said.err) == (2, True), said.err
-
-
-def test_a_policy_file_that_is_not_utf_8_is_told(tmp_path: Path, here: Here) -> None:
-    (tmp_path / "migration.toml").write_bytes(b"# B\xf6rse\n")
-    assert here("migrate", write_bank(tmp_path / "legacy.db"), "accounts.db").status == 2
-
-
-@pytest.mark.parametrize("name", ["LOG_DIR", "MIGRATION_HOME", "BACKUP_DIR", "DAGSTER_HOME"])
-def test_a_folder_that_cannot_be_made_is_told(name: str, tmp_path: Path, here: Here) -> None:
-    said = here("migrate", write_bank(tmp_path / "legacy.db"), "accounts.db", **{name: "legacy.db/folder"})
-    assert (said.status, "legacy.db/folder" in said.err, "Not a directory" in said.err) == (1, True, True), said.err
-    assert not (tmp_path / "accounts.db").exists()
-
-
-@pytest.mark.parametrize(
-    ("word", "message"),
-    [
-        ("2024-13", "Cannot read the batches '2024-13'"),
-        ("2024-03..2024-01", "Cannot read the batches"),
-        ("march", "Cannot read the batches 'march'"),
-        ("2031-01", "There is no batch 2031-01"),
-        ("undated", "There is no batch undated"),
-    ],
-)
-def test_an_unknown_batch_ends_with_2_and_loads_nothing(word: str, message: str, tmp_path: Path, here: Here) -> None:
-    said = here("migrate", write_bank(tmp_path / "legacy.db"), "accounts.db", "--batches", word)
-    assert (said.status, message in said.err) == (2, True), said.err
-    assert not (tmp_path / "accounts.db").exists()
-
-
 def test_months_are_migrated_one_after_the_other(tmp_path: Path, here: Here) -> None:
     write_bank(tmp_path / "legacy.db", "INSERT INTO legacy_transactions VALUES (5, 11, 'CR', 2, 2, '', '05/04/2024')")
     words = ["migrate", "legacy.db", "accounts.db", "--policy", "date_formats=%d/%m/%Y"]
@@ -492,124 +303,6 @@ def test_settings_come_from_words_then_environment_then_dot_env_then_the_file(tm
     assert {path.name for path in (elsewhere / "home").iterdir()} == {"snapshots", "staging"}
     assert len(list((elsewhere / "logs").iterdir())) == len(list((elsewhere / "backups").iterdir())) == 1
     assert (elsewhere / "dagster" / "history" / "runs.db").exists()
-
-
-@pytest.fixture(scope="module")
-def with_defects(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Migrate a bank with a rejected customer, its account and a truncated text; return the target."""
-    folder = tmp_path_factory.mktemp("defects")
-    write_bank(
-        folder / "legacy.db",
-        "INSERT INTO legacy_customers VALUES (3, 'ZEBEDEE', 'QU[b]ICK', 'zebedee.quick', '555-9999', NULL, 'ACTIVE')",
-        "INSERT INTO legacy_accounts VALUES (12, 3, 1, 'A', 1, NULL, NULL)",
-    )
-    done = command(folder, "migrate", "legacy.db", "accounts.db", "--policy", "max_reject_rate=0.5")
-    assert done.returncode == 0, done.stderr
-    return folder / "accounts.db"
-
-
-DEFECTS = [
-    ["account", "11", "repaired", "SENTINEL_DATE", "9999-12-31"],
-    ["account", "12", "rejected", "PARENT_REJECTED", "3"],
-    ["customer", "2", "repaired", "DEFAULTED", ""],
-    ["customer", "3", "rejected", "INVALID_EMAIL", "xxxxxxx.xxxxx"],
-    ["product", "3", "excluded", "INACTIVE", "0"],
-]
-DEFECT_COLUMNS = (
-    *("entity", "batch", "source_key", "source_row_id", "action", "reason", "reasons", "column"),
-    *("old_value", "new_value", "money_at_stake", "remedy", "source_row"),
-)
-DEFECT_FIELDS = ("entity", "source_key", "action", "reason", "old_value")
-
-
-def test_defects_are_listed_as_json_without_personal_data(with_defects: Path, here: Here) -> None:
-    said = here("defects", with_defects, "--format", "json")
-    rows = json.loads(said.out)
-    assert (said.status, sorted([row[name] or "" for name in DEFECT_FIELDS] for row in rows)) == (0, DEFECTS)
-    assert [tuple(row) for row in rows] == [DEFECT_COLUMNS] * 5
-    [customer] = [json.loads(row["source_row"]) for row in rows if row["reason"] == "INVALID_EMAIL"]
-    assert customer["customer_number"] == 3
-    assert (customer["first_name"], customer["phone_number"]) == ("xxxxxxx", "999-9999")
-
-
-def test_defects_are_listed_as_csv(with_defects: Path, here: Here) -> None:
-    said = here("defects", with_defects, "--format", "csv")
-    rows = list(csv.DictReader(io.StringIO(said.out)))
-    assert (said.status, sorted([row[name] for name in DEFECT_FIELDS] for row in rows)) == (0, DEFECTS)
-
-
-def test_defects_of_one_entity_are_listed_as_a_table(with_defects: Path, here: Here) -> None:
-    said = here("defects", f"sqlite:///{with_defects}", "--entity", "account")
-    assert said.status == 0
-    assert sorted(line for line in said.lines if line.startswith(("account", "customer", "product"))) == [
-        "account all 11 2 repaired SENTINEL_DATE close_date 9999-12-31 5.00",
-        "account all 12 3 rejected PARENT_REJECTED customer_number 3 1.00",
-    ]
-    assert said.lines[-2:] == [
-        "PARENT_REJECTED: Mend the row it refers to, which is rejected itself; then this one follows.",
-        "SENTINEL_DATE: It is loaded without this date: enter the true one if there is one.",
-    ]
-
-
-@pytest.mark.parametrize("form", ["table", "csv", "json"])
-def test_defects_go_by_the_money_at_stake(form: str, with_defects: Path, here: Here) -> None:
-    said = here("defects", with_defects, "--format", form)
-    places = [said.out.index(reason) for reason in ("SENTINEL_DATE", "PARENT_REJECTED", "INVALID_EMAIL", "DEFAULTED")]
-    assert places == sorted(places)
-
-
-def test_a_list_is_written_to_a_file_for_its_owner_alone(with_defects: Path, tmp_path: Path, here: Here) -> None:
-    printed = here("defects", with_defects, "--format", "csv")
-    said = here("defects", with_defects, "--format", "csv", "--output", "list.csv")
-    assert said == Said(0, "", "")
-    assert (tmp_path / "list.csv").read_bytes() == printed.out.encode()
-    assert stat.S_IMODE((tmp_path / "list.csv").stat().st_mode) == 0o600
-    refused = here("defects", "none.db", "--format", "csv", "--output", "list.csv")
-    assert (refused.status, (tmp_path / "list.csv").read_bytes()) == (1, printed.out.encode())
-    assert [path.name for path in tmp_path.iterdir()] == ["list.csv"]
-
-
-def test_personal_data_is_shown_on_demand_alone(with_defects: Path, here: Here) -> None:
-    for form in ("table", "csv", "json"):
-        masked = here("defects", with_defects, "--format", form)
-        shown = here("defects", with_defects, "--format", form, "--show-personal-data")
-        assert ("zebedee.quick" in shown.out, "zebedee" in (masked.out + masked.err).lower()) == (True, False)
-
-
-def test_no_defects_are_an_empty_list(with_defects: Path, here: Here) -> None:
-    assert here("defects", with_defects, "--entity", "transaction", "--format", "json") == Said(0, "[]\n", "")
-    said = here("defects", with_defects, "--entity", "transaction", "--format", "csv")
-    assert (said.status, said.out.splitlines()) == (0, [",".join(DEFECT_COLUMNS)])
-    assert here("defects", with_defects, "--entity", "transaction").status == 0
-
-
-def test_a_target_that_was_never_migrated_into_has_no_list(tmp_path: Path, here: Here) -> None:
-    change(tmp_path / "empty.db", "CREATE TABLE something (x)")
-    for path, why in (("none.db", "there is no such file"), ("empty.db", "there is no table migration_defect")):
-        for words in (["defects", path], ["verify", write_bank(tmp_path / f"of_{path}"), path]):
-            said = here(*words)
-            assert (said.status, "igrate into it first" in said.err) == (1, True)
-            assert words[0] == "verify" or why in said.err
-    assert not (tmp_path / "none.db").exists()
-
-
-@pytest.mark.parametrize(("form", "times"), [("table", 0), ("csv", 0), ("json", 500)])
-def test_a_reader_that_stops_early_sees_no_traceback(form: str, times: int, with_defects: Path, tmp_path: Path) -> None:
-    target = shutil.copy(with_defects, tmp_path / "accounts.db")
-    with closing(sqlite3.connect(target)) as connection:
-        rows = connection.execute("SELECT * FROM migration_defect").fetchall()
-        marks = ", ".join("?" * len(rows[0]))
-        connection.executemany(f"INSERT INTO migration_defect VALUES ({marks})", rows * times)  # noqa: S608
-        connection.commit()
-    words = [str(PROGRAM), "defects", str(target), "--format", form]
-    process = subprocess.Popen(  # noqa: S603  # the program under test
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), text=True
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    assert process.stderr.read() == ""
-    assert process.wait(60) in (0, 1)
 
 
 def test_one_seed_writes_one_file_and_none_is_overwritten(tmp_path: Path, here: Here) -> None:
