@@ -31,7 +31,7 @@ test: $(INSTALLED) ## everything that CI runs
 	$(BIN)/python -m ruff format --check
 	$(BIN)/python -m mypy
 	$(BIN)/dagster definitions validate
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 benchmark: $(INSTALLED) ## time the migration against the fastest possible (ROWS=1000000)
 	@$(BIN)/python -m benchmarks.run --rows $(ROWS)
