@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -260,11 +261,21 @@ for move in range(1_000_000):
 """
 
 
+def await_another_row(source: Path, rows: int) -> None:
+    """Return once the writer, however slow the machine, has committed again: the table holds more than these rows."""
+    with contextlib.closing(sqlite3.connect(source, timeout=60)) as connection:
+        while connection.execute("SELECT count(*) FROM things").fetchone()[0] <= rows:
+            time.sleep(0.002)
+
+
 @pytest.mark.parametrize("mode", ["wal", "delete"])
 def test_a_source_that_is_being_written_to_gives_one_consistent_state(tmp_path: Path, mode: str) -> None:
     source = run(things(tmp_path / "legacy.db", rows=2000), f"PRAGMA journal_mode = {mode}")
+    snapshots: list[Snapshot] = []
     with other_process(WRITER, str(source)):
-        snapshots = [taken(source, tmp_path / "backups") for _ in range(3)]
+        for _ in range(3):
+            snapshots.append(taken(source, tmp_path / "backups"))
+            await_another_row(source, snapshots[-1].tables["things"].rows)
     assert len({snapshot.sha256 for snapshot in snapshots}) == 3
     for snapshot in snapshots:
         assert sum(value for _, value in rows_of(snapshot)) == 200_000
