@@ -57,7 +57,11 @@ migration_logger = dg.LoggerDefinition(_migration_logger, description="Short lin
 
 
 def start_log(folder: Path, *, quiet: bool) -> Path:
-    """Send what is said to a new file in LOG_DIR and, unless quiet, to the terminal; return the file."""
+    """Send what is said to a new file in LOG_DIR and, unless quiet, to the terminal; return the file.
+
+    Raises:
+        MigrationError: No file can be written there.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = _new_file(folder)

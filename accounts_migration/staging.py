@@ -136,7 +136,11 @@ class StagingWriter:
         self._published: set[str] = set()
 
     def write(self) -> dict[str, dict[str, Any]]:
-        """Write everything and return the manifest of each batch; on any failure the old state stands."""
+        """Write everything and return the manifest of each batch; on any failure the old state stands.
+
+        Raises:
+            MigrationError: The staging folder cannot be written to.
+        """
         try:
             for chunk in self._output.chunks:
                 for name, table in chunk.items():
