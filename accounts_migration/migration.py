@@ -22,6 +22,7 @@ from accounts_migration.databases.target import Target
 from accounts_migration.definitions import build_defs
 from accounts_migration.entities import ENTITIES
 from accounts_migration.entities.policies import Policies
+from accounts_migration.errors import MigrationError
 from accounts_migration.instance import open_instance
 from accounts_migration.io_managers import SnapshotIOManager, StagingIOManager
 from accounts_migration.jobs import LOAD_JOB, PREPARE_JOB, REPORT_JOB, SNAPSHOT_JOB, VERIFY_JOB
@@ -225,9 +226,18 @@ def _account(outcome: Outcome, settings: Settings, legacy: LegacyResource, datab
     """
     if outcome.snapshot is None or outcome.entities:
         return
+    try:
+        _count(outcome, outcome.snapshot, settings, legacy, database)
+    except MigrationError:
+        # a load that failed may leave nothing to count: no table, no server. Why is told already
+        if not outcome.problems:
+            raise
+
+
+def _count(outcome: Outcome, snapshot: Snapshot, settings: Settings, legacy: LegacyResource, database: Target) -> None:
     staging = StagingIOManager(settings.staging_location, legacy)
     for entity in ENTITIES.values():
-        source = outcome.snapshot.tables[entity.legacy_table].batches
+        source = snapshot.tables[entity.legacy_table].batches
         batches = outcome.batches if entity.batch_column else [WHOLE]
         if outcome.loaded:
             lines = laws(entity.name, source, database.counts_by_batch(entity.name), database.defect_counts(), batches)

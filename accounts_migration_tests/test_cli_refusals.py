@@ -1,9 +1,11 @@
 """What the command line cannot use: exit status 1 or 2, one clear message, and nothing is touched."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from accounts_migration.databases.postgres_target import display_name
 from accounts_migration_tests.commands import PASSWORD, Here, change, write_bank
 
 REFUSED: dict[str, tuple[list[str], str]] = {
@@ -141,3 +143,20 @@ def test_an_unknown_batch_ends_with_2_and_loads_nothing(word: str, message: str,
     said = here("migrate", write_bank(tmp_path / "legacy.db"), "accounts.db", "--batches", word)
     assert (said.status, message in said.err) == (2, True), said.err
     assert not (tmp_path / "accounts.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "why"),
+    [
+        ("clerk", "", "this role lacks a right"),
+        ("auditor", "SET default_transaction_read_only = on", "it is read-only"),
+    ],
+)
+def test_a_role_that_may_not_create_the_tables_is_told_why(
+    name: str, setting: str, why: str, postgres_url: str, run_sql: Callable[..., object], tmp_path: Path, here: Here
+) -> None:
+    run_sql(postgres_url, f"CREATE ROLE {name} LOGIN", f"ALTER ROLE {name} {setting}")
+    said = here("migrate", write_bank(tmp_path / "legacy.db"), postgres_url.replace("//postgres@", f"//{name}@"))
+    assert said.status == 1
+    assert f"Cannot use the target {display_name(postgres_url).replace('postgres@', f'{name}@')}: {why}" in said.err
+    assert "is missing" not in said.err
