@@ -1,7 +1,7 @@
 """A PostgreSQL database as the target (contract section 6).
 
-Here: connecting, its tables and constraints, its lock, its driver's errors. Not here: what both engines do
-alike (`target_interface`), and how values are stored (`postgres_rows`).
+Here: connecting, its tables and constraints, its lock. Not here: what both engines do alike (`target_interface`),
+PostgreSQL's own SQL and errors (`postgres_session`), and how values are stored (`postgres_rows`).
 
 Tables are created bare and filled by binary COPY; keys, checks, references and indexes come after the load,
 which is several times faster than having them stand during it. A table's comment tells that it is ours and
@@ -11,9 +11,7 @@ message.
 
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
-from datetime import datetime
-from decimal import Decimal
+from collections.abc import Collection, Iterator
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pyarrow as pa
@@ -25,7 +23,8 @@ from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable
 
 from accounts_migration.databases import postgres_rows, readings
 from accounts_migration.databases.locks import Release
-from accounts_migration.databases.session import ConstraintViolated, Parameter, Session
+from accounts_migration.databases.postgres_session import PostgresSession, lock_number
+from accounts_migration.databases.session import ConstraintViolated, Session
 from accounts_migration.databases.structure import FoundColumn, FoundTable, refuse_incompatible
 from accounts_migration.databases.target_interface import MOST_KEYS_NAMED, Target, constraint_broken
 from accounts_migration.databases.target_schema import (
@@ -60,101 +59,6 @@ _HOSTS = re.compile(r"((\[[0-9A-Fa-f:.]+\]|[^:,@\[\]]*)(:[0-9]*)?)(,(\[[0-9A-Fa-
 _SECRETS = {"password", "sslpassword"}
 
 
-class PostgresSession(Session):
-    """A connection of ADBC's PostgreSQL driver."""
-
-    def changed(self, sql: str, parameters: Sequence[Parameter] = ()) -> int:
-        """Let the statement return its rows and count them."""
-        query = f"WITH changed AS ({sql} RETURNING 1) SELECT count(*) FROM changed"  # our own SQL
-        return int(self.value(query, parameters))
-
-    def inserted_so_far(self, table: str) -> int:
-        """Return the server's own count of the rows inserted by this session's transaction."""
-        name = quoted(table)
-        return int(
-            self.value(
-                f"SELECT CASE current_setting('track_counts') WHEN 'on'"
-                f" THEN pg_stat_get_xact_tuples_inserted('{name}'::regclass)"
-                f" ELSE (SELECT count(*) FROM {name}) END"
-            )
-        )
-
-    def begin(self) -> None:
-        """Wait for the transaction of a killed migration: the server may still be at work on it."""
-        self.execute(f"SELECT pg_advisory_xact_lock({_lock_number('writing')})")
-
-    def month(self, column: str) -> str:
-        """Truncate: to write each date as text would take twice as long."""
-        return f"date_trunc('month', {column})"
-
-    def read_month(self, value: object) -> str | None:
-        """Write the first moment of the month as `YYYY-MM`."""
-        return f"{value:%Y-%m}" if isinstance(value, datetime) else None
-
-    def moment(self, text: str) -> str:
-        """Cast by way of text, or the driver would have to send a timestamp."""
-        return f"CAST(CAST({text} AS text) AS timestamp)"
-
-    def units(self, column: str, scale: int) -> str:
-        """Multiply the numeric, which is exact."""
-        return f"CAST({column} * {scale} AS bigint)"
-
-    def version(self) -> str:
-        """Ask the server."""
-        return str(self.value("SELECT current_setting('server_version')"))
-
-    def sums(self, column: str, scale: int) -> str:
-        """Sum the numeric itself."""
-        return f"(sum({column}) * {scale})::text"
-
-    def read_sum(self, value: object) -> int:
-        """Read the numeric's text, whose decimals are zeros."""
-        return int(Decimal(str(value))) if value is not None else 0
-
-    def explanation(self, error: dbapi.Error) -> MigrationError:
-        """Tell what the SQLSTATE says, and names of table and constraint; never the server's sentence."""
-        state = str(getattr(error, "sqlstate", None) or "")
-        named = {_text(name): _text(value) for name, value in getattr(error, "details", None) or []}
-        table = named.get("PG_DIAG_TABLE_NAME", "")
-        if state.startswith("23"):
-            column = named.get("PG_DIAG_COLUMN_NAME", "")
-            constraint = named.get("PG_DIAG_CONSTRAINT_NAME", "") or f"NOT NULL of {column}"
-            return ConstraintViolated(self.what, table=table, constraint=constraint)
-        for states, why, remedy in _KNOWN_STATES:
-            if state.startswith(states):
-                return MigrationError(self.what, why=why, remedy=remedy)
-        if not state and _LOST.search(str(error)):
-            return MigrationError(self.what, why="the connection was lost", remedy=_RUN_AGAIN)
-        return MigrationError(
-            self.what,
-            why=f"PostgreSQL failed with SQLSTATE {state or 'unknown'}",
-            remedy="Look this code up in the server's log, then run again",
-        )
-
-
-_RUN_AGAIN = "Nothing half-loaded stays. Check the server and the network, then run again"
-_LOST = re.compile("closed the connection|no connection|connection to server|could not (send|receive)|SSL|EOF")
-_KNOWN_STATES = (
-    (("08", "57P"), "the connection was lost, or the server was stopped", _RUN_AGAIN),
-    (("53100",), "the server's disk is full", "Nothing was written. Free some space there, then run again"),
-    (("53",), "the server is out of memory or connections", "Wait, or raise its limits, then run again"),
-    (
-        ("22",),
-        "a value does not fit its column",
-        "Nothing was written. Compare the tables with the contract, and report it",
-    ),
-    (("25006",), "it is read-only (a standby, or set so)", "Migrate into the primary server"),
-    (
-        ("42501",),
-        "this role lacks a right",
-        "Grant it CREATE on the schema and all rights on the tables, then run again",
-    ),
-    (("42P01", "42703"), "a table or column is missing", "Check the URL of TARGET; migrate into it first"),
-    (("3F000",), "no schema is selected", "Create the schema that search_path names"),
-    (("55P03",), "another session holds a lock on the tables", "End that session, then run again"),
-    (("40",), "it collided with another session", "Nothing was written. Run again"),
-    (("57014",), "the statement was cancelled", "Nothing was written. Run again"),
-)
 _CONNECT_FAILURES = (
     ("password authentication failed", "the password or the user is wrong"),
     ("no password supplied", "the server wants a password"),
@@ -302,7 +206,7 @@ class PostgresTarget(Target):
     def _acquire_lock(self) -> Release:
         session = self._connect()
         try:
-            taken = session.value(f"SELECT pg_try_advisory_lock({_lock_number('migration')})")
+            taken = session.value(f"SELECT pg_try_advisory_lock({lock_number('migration')})")
         except BaseException:
             session.close()
             raise
@@ -375,15 +279,6 @@ def _connected(url: str, name: str) -> PostgresSession:
         remedy="Check its host, port, database and user, and the password in PGPASSWORD or .pgpass; "
         "`psql` with the same URL tells more",
     )
-
-
-def _text(value: object) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-
-
-def _lock_number(purpose: str) -> str:
-    """Return the SQL of the advisory lock's number: one for each purpose and schema."""
-    return f"hashtextextended('accounts-migration {purpose} ' || current_schema(), 0)"
 
 
 def _ddl(element: CreateTable | CreateIndex | AddConstraint) -> str:

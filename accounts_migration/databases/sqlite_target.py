@@ -1,7 +1,7 @@
 """A SQLite file as the target (contract section 6).
 
-Here: opening and creating the file, its pragmas, its tables and constraints, its lock, its driver's errors.
-Not here: what both engines do alike (`target_interface`), and how values are stored (`sqlite_rows`).
+Here: opening and creating the file, its pragmas, its tables and constraints, its lock. Not here: what both engines do
+alike (`target_interface`), SQLite's own SQL and errors (`sqlite_session`), and how values are stored (`sqlite_rows`).
 
 Only ADBC's own SQLite may touch the file within a process: a second SQLite library (Python's `sqlite3`), or
 plain `open` and `close`, would drop the locks of the first.
@@ -14,13 +14,11 @@ References are checked by `constrain`, and from then on with each row.
 
 import fcntl
 import os
-import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
-import adbc_driver_sqlite
 import pyarrow as pa
 import sqlalchemy as sa
 from adbc_driver_manager import dbapi
@@ -30,12 +28,12 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from accounts_migration.databases import readings, sqlite_rows
 from accounts_migration.databases.locks import Release
-from accounts_migration.databases.session import ConstraintViolated, Parameter, Session
+from accounts_migration.databases.session import Session
+from accounts_migration.databases.sqlite_session import SqliteSession
 from accounts_migration.databases.structure import FoundColumn, FoundTable, refuse_incompatible
 from accounts_migration.databases.target_interface import MOST_KEYS_NAMED, Target, constraint_broken
 from accounts_migration.databases.target_schema import (
     ENTITIES,
-    TABLES,
     Kind,
     build_tables,
     entity_indexes,
@@ -44,127 +42,11 @@ from accounts_migration.databases.target_schema import (
 )
 from accounts_migration.errors import MigrationError
 
-ROWS_PER_READ = 65_536
-
 _DIALECT = sqlite.dialect()
 _BUSY_MILLISECONDS = 10_000
 _CACHE_KIBIBYTES, _SCAN_CACHE_KIBIBYTES = 64_000, 2_000
 _ROWS_ANALYZED = 1000
 _MOST_LOG_BYTES = 512 * 1024 * 1024
-_BROKEN = re.compile(r"(UNIQUE|NOT NULL|CHECK|FOREIGN KEY) constraint failed(?:: (\w+)(?:\.(\w+))?)?")
-_NAMES_OF_CHECKS = {str(c.name) for table in TABLES.values() for c in table.constraints}
-
-
-class SqliteSession(Session):
-    """A connection of ADBC's SQLite driver."""
-
-    def changed(self, sql: str, parameters: Sequence[Parameter] = ()) -> int:
-        """Run the statement and ask SQLite for its count."""
-        self.execute(sql, parameters)
-        return int(self.value("SELECT changes()"))
-
-    def inserted_so_far(self, table: str) -> int:
-        """Return SQLite's count of all changes of this connection."""
-        return int(self.value("SELECT total_changes()"))
-
-    def prepare_stream(self, cursor: dbapi.Cursor) -> None:
-        """Ask for large record batches."""
-        cursor.adbc_statement.set_options(**{adbc_driver_sqlite.StatementOptions.BATCH_ROWS.value: str(ROWS_PER_READ)})
-
-    def begin(self) -> None:
-        """Take the write lock at once: beside a second writer, a reader could not become one."""
-        self.execute("ROLLBACK")
-        self.execute("BEGIN IMMEDIATE")
-
-    def month(self, column: str) -> str:
-        """Return the month of the ISO text."""
-        return f"substr({column}, 1, 7)"
-
-    def read_month(self, value: object) -> str | None:
-        """Return the text."""
-        return None if value is None else str(value)
-
-    def moment(self, text: str) -> str:
-        """Return the text itself: that is how SQLite holds it."""
-        return text
-
-    def units(self, column: str, scale: int) -> str:
-        """Round to an integer."""
-        # arithmetic instead of round(): a function call for each cell would take half of the scan's time
-        return f"CAST({column} * {scale} + iif({column} < 0, -0.5, 0.5) AS INTEGER)"
-
-    def version(self) -> str:
-        """Ask the library that reads the file."""
-        return str(self.value("SELECT sqlite_version()"))
-
-    def sums(self, column: str, scale: int) -> str:
-        """Sum integers, high and low digits apart: their sum alone could overflow 64 bits."""
-        units = self.units(column, scale)
-        return f"sum({units} / 1000000) || ' ' || sum({units} % 1000000)"
-
-    def read_sum(self, value: object) -> int:
-        """Put the two parts together."""
-        if value is None:
-            return 0
-        high, low = str(value).split()
-        return int(high) * 1_000_000 + int(low)
-
-    def explanation(self, error: dbapi.Error) -> MigrationError:
-        """Tell the constraint, or SQLite's own words where these name no value."""
-        text = str(error)
-        broken = _BROKEN.search(text)
-        if broken:
-            return _violation(self.what, broken)
-        for sign, why, remedy in _KNOWN_FAILURES:
-            if sign in text:
-                return MigrationError(self.what, why=why, remedy=remedy)
-        missing = re.search(r"no such (table|column): ([\w.]+)", text)
-        if missing:
-            return MigrationError(
-                self.what,
-                why=f"there is no {missing[1]} {missing[2]}",
-                remedy="Check the path of TARGET; migrate into it first",
-            )
-        return MigrationError(
-            self.what,
-            why=f"SQLite failed ({type(error).__name__})",
-            remedy="Check the file with `PRAGMA integrity_check`, then run again",
-        )
-
-
-_KNOWN_FAILURES = (
-    ("database is locked", "another program is writing to it", "Stop that program, or wait, then run again"),
-    ("disk is full", "the disk is full", "Nothing was written. Free some space, then run again"),
-    (
-        "is not a database",
-        "it is not a SQLite database",
-        "Name a SQLite file as TARGET, or one that does not exist",
-    ),
-    ("malformed", "the file is damaged", "Restore it from a backup, or migrate into a new file"),
-    (
-        "readonly database",
-        "it is not writable",
-        "Give this user the right to write to the file and its folder",
-    ),
-    (
-        "disk I/O error",
-        "reading or writing the disk failed",
-        "Check the disk and the system's log, then run again",
-    ),
-    ("failed to open", "it cannot be opened", "Check the path and the rights of this user"),
-    ("unable to open", "it cannot be opened", "Check the path and the rights of this user"),
-)
-
-
-def _violation(what: str, broken: "re.Match[str]") -> ConstraintViolated:
-    kind, name, column = broken.groups()
-    if kind == "CHECK":
-        constraint = name if name in _NAMES_OF_CHECKS else "a CHECK constraint"
-        table = next((entity for entity in TABLES if constraint.startswith(f"{entity}_")), "")
-        return ConstraintViolated(what, table=table, constraint=constraint)
-    if kind == "FOREIGN KEY":
-        return ConstraintViolated(what, table="", constraint="of a reference")
-    return ConstraintViolated(what, table=name or "", constraint=f"{kind} of {column}")
 
 
 class SqliteTarget(Target):
