@@ -11,6 +11,7 @@ from accounts_migration.assets.chain import build_chains
 from accounts_migration.assets.constraints import constraints
 from accounts_migration.assets.plausibility import plausibility
 from accounts_migration.assets.report import report_asset
+from accounts_migration.assets.rules import rules
 from accounts_migration.assets.snapshot import duplicates, snapshot
 from accounts_migration.assets.validation import build_validation
 from accounts_migration.errors import UsageError
@@ -47,7 +48,7 @@ def build_defs(
         "reports": chosen.migration_home / "reports",
         **(resource_overrides or {}),
     }
-    checked = [*build_chains(), *build_validation(), plausibility]
+    checked = [*build_chains(), *build_validation(), rules, plausibility]
     return dg.Definitions(
         assets=[snapshot, duplicates, *checked, constraints, report_asset(checked)],
         jobs=build_jobs(_target_location(chosen)),

@@ -14,8 +14,9 @@ TARGET_TAG = "accounts_migration/target"
 _SNAPSHOT = dg.AssetSelection.assets("legacy/snapshot")
 _PREPARED = dg.AssetSelection.groups("legacy", "cleaned") - _SNAPSHOT
 _CONTENT = dg.AssetSelection.assets("validation/content")
+_RULES = dg.AssetSelection.assets("validation/rules")
 _REPORTED = dg.AssetSelection.assets("validation/plausibility", "validation/report")
-_LOADED = dg.AssetSelection.groups("target", "validation") - _CONTENT - _REPORTED
+_LOADED = dg.AssetSelection.groups("target", "validation") - _CONTENT - _RULES - _REPORTED
 
 
 def build_jobs(target: str | None = None) -> list[UnresolvedAssetJobDefinition]:
@@ -45,7 +46,7 @@ def build_jobs(target: str | None = None) -> list[UnresolvedAssetJobDefinition]:
         ),
         dg.define_asset_job(
             REPORT_JOB,
-            _REPORTED,
+            _REPORTED | _RULES,
             tags=tags,
             description="Write the report on the target, to be read and signed; write nothing into the target.",
         ),

@@ -47,7 +47,8 @@ ASSETS = {
     "validation/content": ("validation", ["legacy/snapshot", "target/constraints"]),
     "validation/reconciliation": ("validation", ["legacy/snapshot", "validation/referential_integrity"]),
     "validation/plausibility": ("validation", ["target/constraints"]),
-    "validation/report": ("validation", ["validation/plausibility", "validation/reconciliation"]),
+    "validation/rules": ("validation", ["target/constraints"]),
+    "validation/report": ("validation", ["validation/plausibility", "validation/reconciliation", "validation/rules"]),
 }
 PARTITIONED = {"legacy/transactions", "cleaned/transactions", "target/transaction"}
 WRITERS = {"target/product", "target/customer", "target/account", "target/transaction", "target/constraints"}
@@ -64,6 +65,7 @@ CHECKS = {
     "target/transaction": TARGET_CHECKS,
     "validation/referential_integrity": {"no_orphans": False},
     "validation/content": {"product": False, "customer": False, "account": False, "transaction": False},
+    "validation/rules": {"product": False, "customer": False, "account": False, "transaction": False},
     "validation/reconciliation": {"accounting_law": False, "control_totals": False, "complete": False},
     "validation/plausibility": {
         "balance_differs_from_last_balance_after": False,
@@ -99,8 +101,13 @@ JOBS = {
         "validation/referential_integrity",
         "validation/reconciliation",
     },
-    "verify": {"validation/content", "validation/referential_integrity", "validation/reconciliation"},
-    "report": {"validation/plausibility", "validation/report"},
+    "verify": {
+        "validation/content",
+        "validation/referential_integrity",
+        "validation/reconciliation",
+        "validation/rules",
+    },
+    "report": {"validation/plausibility", "validation/report", "validation/rules"},
 }
 CHAINS = [
     ("legacy/products", "cleaned/products", "target/product"),
@@ -218,4 +225,4 @@ def test_the_definitions_load_before_anything_is_set(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "PYTHONPATH")}
     command = [sys.executable, "-W", "ignore", "-c", script]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)  # noqa: S603  # ours
-    assert (done.stdout.strip(), list(tmp_path.iterdir())) == ("20", [])
+    assert (done.stdout.strip(), list(tmp_path.iterdir())) == ("21", [])

@@ -441,6 +441,19 @@ class Target(ABC):
         )
         return {(entity, batch, action): count for entity, batch, action, count in rows}
 
+    def defect_reasons(self, entity: str) -> dict[tuple[str, str, str, str], int]:
+        """Return the number of an entity's defect records by (batch, action, reason, reasons)."""
+        rows = self.session.execute(
+            "SELECT batch, action, reason, reasons, count(*) FROM migration_defect WHERE entity = $1"
+            " GROUP BY batch, action, reason, reasons ORDER BY 1, 2, 3, 4",
+            (entity,),
+        )
+        return {(batch, action, reason, reasons): count for batch, action, reason, reasons, count in rows}
+
+    def counts_by_value(self, entity: str, column: str) -> dict[str, int]:
+        """Return the number of rows that stand in the table, for each value of a column."""
+        return readings.count_by_value(self.session, entity, column)
+
     def latest_snapshot(self) -> Snapshot | None:
         """Return the snapshot of the batch that was loaded last; None before the first load."""
         recorded = self.recorded_batches()
