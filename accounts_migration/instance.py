@@ -64,7 +64,9 @@ class KeptOpenEventLogStorage(ConsolidatedSqliteEventLogStorage):
         self._engine: sqlalchemy.Engine | None = None
         self._together: sqlalchemy.Connection | None = None
         self._event_watcher: SqlPollingEventWatcher | None = None
+        self._latest: dict[tuple[dg.AssetKey | None, object], tuple[dg.EventLogEntry, int]] = {}
         self._tables_seen: set[str] = set()
+        self._columns_seen: set[str] = set()
         Path(base_dir).mkdir(parents=True, exist_ok=True, mode=0o700)
         with (Path(base_dir) / "lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -98,6 +100,19 @@ class KeptOpenEventLogStorage(ConsolidatedSqliteEventLogStorage):
             self._tables_seen.add(table_name)
         return table_name in self._tables_seen
 
+    def _has_asset_key_col_on_connection(self, conn: sqlalchemy.Connection, column_name: str) -> bool:
+        """Return whether the table of assets has the column; asked with every event, and a column does not go away."""
+        if column_name not in self._columns_seen and super()._has_asset_key_col_on_connection(conn, column_name):
+            self._columns_seen.add(column_name)
+        return column_name in self._columns_seen
+
+    def _store_asset_event(self, conn: sqlalchemy.Connection, event: dg.EventLogEntry, event_id: int) -> None:
+        """Note the latest event of an asset; of those stored together, the last one of each kind alone."""
+        if self._together is None or event.dagster_event is None:
+            super()._store_asset_event(conn, event, event_id)
+        else:
+            self._latest[event.dagster_event.asset_key, event.dagster_event_type] = (event, event_id)
+
     @contextmanager
     def together(self) -> Iterator[None]:
         """Store the events of the block in one transaction; whatever the block does, they are kept."""
@@ -107,11 +122,13 @@ class KeptOpenEventLogStorage(ConsolidatedSqliteEventLogStorage):
                 return
             with self._opened().connect() as connection:
                 connection.begin()
-                self._together = connection
+                self._together, self._latest = connection, {}
                 try:
                     yield
                 finally:
                     self._together = None
+                    for event, event_id in self._latest.values():
+                        super()._store_asset_event(connection, event, event_id)
                     connection.commit()
 
     def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
