@@ -1,0 +1,548 @@
+"""The second account of the rules equals what is recorded, and whatever the cleaning leaves out is named.
+
+The census (SQL on the snapshot) and the cleaning (Arrow and Pandera) share no code; random rows of every storage class
+hold them against each other.
+"""
+
+import dataclasses
+import shutil
+import sqlite3
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandera.pandas as pandera
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from hypothesis import given, settings
+
+from accounts_migration.databases.census_cells import Rules
+from accounts_migration.databases.legacy_census import LOADED, Fate, open_census
+from accounts_migration.databases.target import BatchToLoad, Snapshot, Target, open_target
+from accounts_migration.demo_source import write_demo_source
+from accounts_migration.entities import ENTITIES, Entity
+from accounts_migration.entities import policies as policies_module
+from accounts_migration.entities.cleaning import Cleaned
+from accounts_migration.entities.columns import ParsedColumn
+from accounts_migration.entities.defects import DEFECT_SCHEMA, EXCLUDED, REJECTED, REPAIRED
+from accounts_migration.entities.entity import ParsedChunk, ParsedField
+from accounts_migration.entities.policies import Policies
+from accounts_migration.entities.schemas import FAULT_SUFFIX
+from accounts_migration.entities.values import REASONS
+from accounts_migration.legacy_values import LegacyValue, UndecodableText
+from accounts_migration.reconciliation.rules import RuleDifference, Scope, compare_rules, plain_rules
+from accounts_migration_tests.entities.judging import Row, judge, write_source
+from accounts_migration_tests.entities.test_cleaning import POLICIES, WITHOUT_SHRINKING, legacy_databases
+
+EVERYTHING = Scope([], is_everything=True, waiting=())
+_BAD_UTF_8 = UndecodableText(b"ab\xff")
+
+_KEYS: dict[str, list[LegacyValue]] = {
+    "MISSING_KEY": [None, " \u200b"],
+    "INVALID_KEY": [-1, 1.5, "-7", "9223372036854775808", b"1", _BAD_UTF_8],
+}
+_MONEY: dict[str, list[LegacyValue]] = {
+    "MISSING_VALUE": [None, "\ufeff "],
+    "INVALID_NUMBER": ["1,50", "NaN", b"1", float("inf"), "1\0", _BAD_UTF_8, "\u0663"],
+    "SUB_CENT": [1.005, "0.001", "1e-3", 1e-20, "1e-99999999999999999999"],
+    "OUT_OF_RANGE": [10**13, 1e13, "1e13", "10000000000000.00", "9e99999999999999999999"],
+}
+_FEE = {**_MONEY, "OUT_OF_RANGE": [*_MONEY["OUT_OF_RANGE"], -1, "-0.01"]}
+_RATE: dict[str, list[LegacyValue]] = {
+    **{reason: _MONEY[reason] for reason in ("MISSING_VALUE", "INVALID_NUMBER")},
+    "SUB_CENT": ["1.0000001", 1e-7],
+    "OUT_OF_RANGE": [101, "100.000001", -1, "-0.5", 1e3],
+}
+_TEXT: dict[str, list[LegacyValue]] = {
+    "INVALID_TEXT": [b"abc"],
+    "INVALID_ENCODING": [_BAD_UTF_8, UndecodableText(b"\x80")],
+    "NUL_CHARACTER": ["a\0b", "\0"],
+}
+_NAME = {"MISSING_VALUE": [None, "", "\u3000\t"], **_TEXT}
+_CODE: dict[str, list[LegacyValue]] = {
+    "MISSING_VALUE": [None, " "],
+    "UNKNOWN_CODE": ["XX", 7, 7.5, b"CR", "CR\0", _BAD_UTF_8],
+}
+_DATE: dict[str, list[LegacyValue]] = {
+    "INVALID_DATE": ["2023-02-29", "2024-04-31 10:00:00", "1899-12-31", "2101-01-01", 20240101, 2460000.5,
+                     b"2024-01-01", "2024-01-01 24:00:00", "2024-01-01T10:00:00Z", "2024-01-01\0", "now", _BAD_UTF_8],
+}  # fmt: skip
+
+BREAKING: dict[tuple[str, str, str], Mapping[str, Sequence[LegacyValue]]] = {
+    ("product", "product_id", "product_code"): _KEYS,
+    ("product", "product_name", "product_description"): _NAME,
+    ("product", "product_type", "account_type"): _CODE,
+    ("product", "interest_rate", "int_rate"): _RATE,
+    ("product", "transaction_fee", "debit_fee"): _FEE,
+    ("product", "monthly_fee", "maint_fee"): _FEE,
+    ("product", "min_balance_for_interest", "min_bal_int"): _MONEY,
+    ("customer", "customer_id", "customer_number"): _KEYS,
+    ("customer", "first_name", "first_name"): _NAME,
+    ("customer", "last_name", "last_name"): _NAME,
+    ("customer", "email", "email_address"): {
+        **_TEXT, "INVALID_EMAIL": ["a", "a@", "@b", "a@@b", "a b@c", "a\u200bb@c", "a@b\x01", 5, 1.5],
+    },
+    ("customer", "phone", "phone_number"): _TEXT,
+    ("customer", "created_at", "created_date"): _DATE,
+    ("account", "account_id", "account_number"): _KEYS,
+    ("account", "customer_id", "customer_number"): _KEYS,
+    ("account", "product_id", "product_code"): _KEYS,
+    ("account", "status", "account_status"): _CODE,
+    ("account", "balance", "current_balance"): _MONEY,
+    ("account", "opening_date", "open_date"): {"INVALID_DATE": [*_DATE["INVALID_DATE"], "9999-12-31"]},
+    ("account", "closing_date", "close_date"): _DATE,
+    ("transaction", "transaction_id", "trans_id"): {
+        "MISSING_KEY": [None, " "], "INVALID_KEY": [-1, 1.5, "9" * 20, "k" * 65, "a\0", b"1", _BAD_UTF_8],
+    },
+    ("transaction", "account_id", "account_number"): _KEYS,
+    ("transaction", "transaction_type", "trans_type"): _CODE,
+    ("transaction", "amount", "trans_amount"): {**_MONEY, "ZERO_AMOUNT": [0, 0.0, "0.00", "-0", "0e9"]},
+    ("transaction", "signed_credit", "trans_amount"): {"SIGN_CONFLICT": [-1, -0.01, "-5.00"]},
+    ("transaction", "balance_after", "balance_after"): _MONEY,
+    ("transaction", "reference", "description"): _TEXT,
+    ("transaction", "transaction_date", "trans_date"): {"MISSING_VALUE": [None, " \t"], **_DATE},
+}  # fmt: skip
+"""(entity, target column, legacy column) -> reason -> values that break the rule, in every storage class."""
+
+RULES = [
+    pytest.param(entity, target, legacy, reason, id=f"{entity}-{target}-{reason}")
+    for (entity, target, legacy), reasons in BREAKING.items()
+    for reason in reasons
+]
+
+SOUND_YET_ODD: dict[str, list[Row]] = {
+    "transaction": [
+        {"trans_amount": value, "balance_after": value}
+        for value in ("+5", "1e2", "0012.500", " 7 ", 0.1 + 0.2, 5.0, "9999999999999.99", "1.50E1")
+    ]
+    + [{"trans_date": value} for value in ("2024-01-02T03:04", " 2024-01-02 ", "2024-02-29 23:59:59.123456")]
+    + [{"trans_type": value} for value in (" cr ", "dr\u00a0", "fe", "\u0131n")]
+    + [{"description": value} for value in ("", "caf\u00e9", "x" * 201, "\u00e9" * 200, 5, 1.5, None)]
+    + [{"trans_id": value} for value in ("TX-1", " k\u00e9y ", "0099", "8.0", "k" * 64)]
+    + [{"account_number": value} for value in (1.0, "001", " 1\u200b")],
+    "account": [
+        {"close_date": value}
+        for value in ("9999-12-31", "0000-00-00 00:00", "0001-01-01T00:00", "2024-01-02 10:00", "2024-01-02 00:00:00")
+    ]
+    + [{"open_date": "2020-01-01 01:00", "close_date": "2020-01-01 01:00"}, {"account_number": "0077"}],
+    "customer": [
+        {"created_date": None}, {"created_date": " "}, {"email_address": "\u00e4@\u00f6"}, {"email_address": None},
+        {"phone_number": 5}, {"first_name": 5}, {"first_name": "\u00c4nne"}, {"status": " act\u0131ve"},
+    ],
+    "product": [{"active": value} for value in (1, 1.0, " y ", "true", 0, None, b"1", "1.0")]
+    + [{"int_rate": value} for value in ("1e2", 100.0, 0, "0.000001")],
+}  # fmt: skip
+"""Rows that break no rule, or are repaired, spelt so that a fast form does not know them."""
+
+
+def dirty_bank() -> dict[str, list[Row]]:
+    """Return rows that break each rule in each storage class, and odd ones; parents 1 are sound."""
+    rows: dict[str, list[Row]] = {entity: [{}] for entity in ENTITIES}
+    for (entity, _, legacy), reasons in BREAKING.items():
+        credit: Row = {"trans_type": "CR"} if "SIGN_CONFLICT" in reasons else {}
+        for value in (value for values in reasons.values() for value in values):
+            rows[entity].append({ENTITIES[entity].key_column: len(rows[entity]) + 1, **credit, legacy: value})
+    for entity, odd in SOUND_YET_ODD.items():
+        for row in odd:
+            rows[entity].append({ENTITIES[entity].key_column: 1000 + len(rows[entity]), **row})
+    for entity, changed in {"product": "debit_fee", "customer": "phone_number", "account": "current_balance",
+                            "transaction": "balance_after"}.items():  # fmt: skip
+        key = ENTITIES[entity].key_column
+        rows[entity] += [{key: 5000}, {key: 5000}, {key: "5000", changed: 9}, {key: 5001}, {key: 5001}, {key: 5001}]
+    rows["product"] += [{"product_code": 5002, "active": "N"}, {"product_code": 5003, "active": "N"}]
+    rows["customer"] += [{"customer_number": 5002, "status": "X"}, {"customer_number": 5003, "status": "X"}]
+    rows["account"] += [
+        {"account_number": number, **reference}
+        for number, reference in enumerate(
+            [{"product_code": 5002}, {"customer_number": 5002}, {"customer_number": 4999}, {"product_code": 5000}], 6000
+        )
+    ]
+    rows["transaction"] += [
+        {"trans_id": 6000 + place, "account_number": account} for place, account in enumerate((6000, 6002, 6003, 4999))
+    ]
+    return rows
+
+
+def load(target: Target, verdicts: Mapping[str, Cleaned], policies: Policies) -> None:
+    """Load what was cleaned into an empty target, with its records, a batch at a time."""
+    snapshot = Snapshot("one", "legacy.db", "ab" * 32, datetime(2025, 1, 15, 12, tzinfo=UTC).replace(tzinfo=None))
+    target.prepare()
+    for entity, verdict in verdicts.items():
+        batches = {*verdict.rows["batch"].to_pylist(), *verdict.defects["batch"].to_pylist()}
+        for batch in sorted(batches):
+            rows = verdict.rows.filter(pc.equal(verdict.rows["batch"], batch)).drop_columns(["batch"])
+            defects = verdict.defects.filter(pc.equal(verdict.defects["batch"], batch))
+            actions = Counter(defects["action"].to_pylist())
+            target.load_batch(
+                BatchToLoad(
+                    entity=entity,
+                    batch=batch,
+                    snapshot=snapshot,
+                    policies=policies.as_json(),
+                    policies_digest=policies.digest,
+                    content_digest="",
+                    source_rows=len(rows) + actions[REJECTED] + actions[EXCLUDED],
+                    rejected=actions[REJECTED],
+                    excluded=actions[EXCLUDED],
+                    control_totals="{}",
+                    rows=rows.combine_chunks().to_batches(),
+                    defects=defects.select(DEFECT_SCHEMA.names).combine_chunks().to_batches(),
+                )
+            )
+
+
+def differences(source: Path, url: str, policies: Policies, rules: Rules | None = None) -> list[RuleDifference]:
+    """Clean and load a source as the code stands, and return what the second account finds."""
+    verdicts = judge(source, policies)
+    with open_target(url) as target:
+        load(target, verdicts, policies)
+        with open_census(source, rules or plain_rules(policies)) as census:
+            return [one for entity in ENTITIES for one in compare_rules(entity, census, target, EVERYTHING).differences]
+
+
+@pytest.fixture(scope="module")
+def dirty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_source(tmp_path_factory.mktemp("dirty") / "legacy.db", dirty_bank())
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return str(tmp_path / "target.db")
+
+
+LENIENT = {
+    "inactive_parents": "exclude",
+    "invalid_email": "null",
+    "legacy_encoding": "cp1252",
+    "date_formats": ("%d.%m.%Y", "%Y%m%d"),
+    "transaction_type": {"XX": "CREDIT"},
+}
+
+
+# both accounts agree
+
+
+@pytest.mark.parametrize("chosen", [{}, LENIENT], ids=["defaults", "lenient"])
+def test_nothing_differs_on_rows_of_every_storage_class(dirty: Path, target_url: str, chosen: dict[str, Any]) -> None:
+    assert differences(dirty, target_url, Policies(**chosen)) == []
+
+
+def test_every_reason_of_the_contract_is_counted(dirty: Path) -> None:
+    with open_census(dirty, Rules()) as census:
+        found = {reason for entity in ENTITIES for fate in census.count(entity) for reason in fate.reasons}
+    with open_census(dirty, plain_rules(Policies(**LENIENT))) as census:
+        found |= {reason for entity in ENTITIES for fate in census.count(entity) for reason in fate.reasons}
+    assert found == {reason for reason in REASONS if reason}
+
+
+def test_nothing_differs_on_a_demo_source_full_of_dirt(tmp_path: Path, url: str) -> None:
+    source = tmp_path / "legacy.db"
+    write_demo_source(source, accounts=400, transactions=4000, dirt=0.05, seed=3)
+    assert differences(source, url, Policies(max_reject_rate=1)) == []
+
+
+def by_fate(verdict: Cleaned) -> tuple[int, Counter[tuple[str, str]]]:
+    """Return the loaded rows and the records by action and reasons."""
+    records = zip(verdict.defects["action"].to_pylist(), verdict.defects["reasons"].to_pylist(), strict=True)
+    return verdict.rows.num_rows, Counter(records)
+
+
+@given(rows=legacy_databases(most=12), policies=POLICIES)
+@settings(parent=WITHOUT_SHRINKING, max_examples=25)
+def test_cleaning_and_census_judge_any_rows_alike(rows: dict[str, list[Row]], policies: Policies) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_source(Path(folder) / "legacy.db", rows)
+        verdicts = judge(path, policies)
+        with open_census(path, plain_rules(policies)) as census:
+            for entity, verdict in verdicts.items():
+                loaded, records = 0, Counter[tuple[str, str]]()
+                for fate, count in census.count(entity).items():
+                    if fate.action == LOADED:
+                        loaded += count
+                        records.update({(REPAIRED, reason): 0 for reason in fate.reasons})
+                        for reason in fate.reasons:
+                            records[REPAIRED, reason] += count
+                    else:
+                        records[fate.action, ",".join(fate.reasons)] += count
+                assert (entity, loaded, records) == (entity, *by_fate(verdict))
+
+
+def test_rows_are_named_as_they_are_counted(dirty: Path) -> None:
+    with open_census(dirty, Rules()) as census:
+        for entity in ENTITIES:
+            assert Counter(judged.fate for judged in census.rows(entity)) == census.count(entity)
+
+
+# a rule switched off in the cleaning is named
+
+
+def without_rule(entity: Entity, target: str, reason: str) -> Entity:
+    """Return the entity with one rule switched off: its parser accepts what breaks it, and its check is gone."""
+
+    def parse(*arguments: Any) -> ParsedChunk:
+        parsed = entity.parse(*arguments)
+        fields = [_accepting(one, reason) if one.target == target else one for one in parsed.fields]
+        return dataclasses.replace(parsed, fields=fields)
+
+    columns = dict(entity.schema.columns)
+    for name in (target, target + FAULT_SUFFIX):
+        if name in columns:
+            kept = [check for check in columns[name].checks if check.name != reason]
+            column = columns[name]
+            columns[name] = pandera.Column(column.dtype, kept, nullable=column.nullable, required=column.required)
+    return dataclasses.replace(entity, parse=parse, schema=pandera.DataFrameSchema(columns))
+
+
+FILLERS: dict[str, Any] = {
+    "product_type": "CURRENT",
+    "status": "CLOSED",
+    "transaction_type": "FEE",
+    "customer_id": "CUST-0001",
+    "product_id": "PROD-001",
+    "account_id": "ACCT-00000001",
+    "email": "a@b",
+    "opening_date": date(2024, 1, 1),
+    "closing_date": date(2024, 1, 1),
+    "created_at": datetime(2024, 1, 1),
+    "transaction_date": datetime(2024, 1, 1),
+}
+
+
+FREE_KEYS = {
+    "product": "PROD-999",
+    "customer": "CUST-9999",
+    "account": "ACCT-00009999",
+    "transaction": "TXN-accepted",
+}
+
+
+def _accepting(field: ParsedField, reason: str) -> ParsedField:
+    parsed = field.column
+    accepted = parsed.faults == REASONS.index(reason)
+    is_number = pa.types.is_integer(parsed.values.type)
+    if reason == "ZERO_AMOUNT":  # which the target would refuse as such, and a negative fee, too
+        accepted = accepted | np.asarray(pc.equal(parsed.values, 0).fill_null(False))
+    elif reason == "OUT_OF_RANGE":
+        accepted = accepted | np.asarray(pc.less(parsed.values, 0).fill_null(False))
+    filler = pa.scalar(FILLERS.get(field.target, 1 if is_number else "accepted"), parsed.values.type)
+    values = pc.if_else(pa.array(accepted), filler, parsed.values)
+    return dataclasses.replace(
+        field, column=ParsedColumn(values, np.where(accepted, np.int8(0), parsed.faults), parsed.repairs)
+    )
+
+
+@pytest.mark.parametrize(("entity", "target", "legacy", "reason"), RULES)
+def test_a_rule_switched_off_is_named(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch, entity: str, target: str, legacy: str, reason: str
+) -> None:
+    key = ENTITIES[entity].key_column
+    value = BREAKING[entity, target, legacy][reason][-1]
+    broken: Row = {key: 2, "trans_type": "CR", legacy: value} if entity == "transaction" else {key: 2, legacy: value}
+    rows: list[Row] = [{}, broken]
+    source = write_source(tmp_path / "legacy.db", {entity: rows})
+    if legacy == key:
+        monkeypatch.setitem(FILLERS, target, FREE_KEYS[entity])
+    monkeypatch.setitem(ENTITIES, entity, without_rule(ENTITIES[entity], target, reason))
+    found = differences(source, url, Policies())
+    assert RuleDifference(entity, REJECTED, reason, 1, 0, ("row 2",), ()) in found
+    assert {one.entity for one in found} == {entity}
+
+
+def test_the_rules_switched_off_are_all_rules_of_columns(tmp_path: Path) -> None:
+    of_schemas = {
+        (entity.name, name.removesuffix(FAULT_SUFFIX), str(check.name))
+        for entity in ENTITIES.values()
+        for name, column in entity.schema.columns.items()
+        for check in column.checks
+    }
+    switched_off = {(entity, target, reason) for (entity, target, _), reasons in BREAKING.items() for reason in reasons}
+    of_keys = {one for one in of_schemas if one[2] in ("DUPLICATE_KEY", "ORPHAN", "PARENT_REJECTED")}
+    # what the schema names in two ways is one rule
+    assert switched_off == of_schemas - of_keys
+
+
+def changed(entity: str, change: Callable[[ParsedChunk], ParsedChunk]) -> Entity:
+    """Return the entity with a fault behind its parser."""
+    parse = ENTITIES[entity].parse
+    return dataclasses.replace(ENTITIES[entity], parse=lambda *arguments: change(parse(*arguments)))
+
+
+def without_repairs(parsed: ParsedChunk) -> ParsedChunk:
+    """Return the chunk with its values repaired, and nothing said of it."""
+    fields = [
+        dataclasses.replace(one, column=one.column._replace(repairs=np.zeros_like(one.column.repairs)))
+        for one in parsed.fields
+    ]
+    return dataclasses.replace(parsed, fields=fields)
+
+
+@pytest.mark.parametrize(
+    ("entity", "row", "reason"),
+    [
+        ("customer", {"created_date": None}, "DEFAULTED"),
+        ("customer", {"email_address": "a@@b"}, "INVALID_EMAIL"),
+        ("account", {"open_date": "2024-01-01 10:00"}, "TRUNCATED"),
+        ("account", {"close_date": "2024-01-01 10:00"}, "TRUNCATED"),
+        ("account", {"close_date": "9999-12-31"}, "SENTINEL_DATE"),
+        ("transaction", {"description": "x" * 201}, "TRUNCATED"),
+    ],
+)
+def test_a_repair_that_is_not_recorded_is_named(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch, entity: str, row: Row, reason: str
+) -> None:
+    source = write_source(tmp_path / "legacy.db", {entity: [row]})
+    monkeypatch.setitem(ENTITIES, entity, changed(entity, without_repairs))
+    found = differences(source, url, Policies(invalid_email="null"))
+    assert found == [RuleDifference(entity, REPAIRED, reason, 1, 0, ("row 1",), ())]
+
+
+def always_active(parsed: ParsedChunk) -> ParsedChunk:
+    return dataclasses.replace(parsed, inactive=None)
+
+
+@pytest.mark.parametrize(
+    ("entity", "row"),
+    [("product", {"product_code": 2, "active": "N"}), ("customer", {"customer_number": 2, "status": "GONE"})],
+)
+def test_an_inactive_row_that_nobody_refers_to_and_is_loaded_is_named(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch, entity: str, row: Row
+) -> None:
+    source = write_source(tmp_path / "legacy.db", {entity: [{}, row]})
+    monkeypatch.setitem(ENTITIES, entity, changed(entity, always_active))
+    code, key = {"product": ("CHECKING", "PROD-002"), "customer": ("", "CUST-0002")}[entity]
+    assert differences(source, url, Policies()) == [
+        RuleDifference(entity, EXCLUDED, "INACTIVE", 1, 0, ("row 2",), ()),
+        RuleDifference(entity, f"{EXCLUDED} first", "INACTIVE", 1, 0, ("row 2",), ()),
+        RuleDifference(entity, LOADED, code, 1, 2, (), (key,)),
+    ]
+
+
+@pytest.mark.parametrize(("entity", "row"), [("product", {"active": "N"}), ("customer", {"status": "GONE"})])
+def test_a_kept_inactive_row_that_is_not_recorded_is_named(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch, entity: str, row: Row
+) -> None:
+    source = write_source(tmp_path / "legacy.db", {entity: [row]})
+    monkeypatch.setitem(ENTITIES, entity, changed(entity, always_active))
+    assert differences(source, url, Policies()) == [
+        RuleDifference(entity, REPAIRED, "KEPT_INACTIVE", 1, 0, ("row 1",), ())
+    ]
+
+
+@pytest.mark.parametrize(
+    ("entity", "codes", "column", "code", "right", "wrong"),
+    [
+        ("product", "PRODUCT_TYPES", "account_type", "CHK", "CHECKING", "CURRENT"),
+        ("account", "ACCOUNT_STATUSES", "account_status", "C", "CLOSED", "ACTIVE"),
+        ("transaction", "TRANSACTION_TYPES", "trans_type", "FE", "FEE", "DEBIT"),
+    ],
+)
+def test_a_code_mapped_wrongly_for_cleaning_and_totals_alike_is_named(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch, entity: str, codes: str, column: str, code: str,
+    right: str, wrong: str,
+) -> None:  # fmt: skip
+    source = write_source(tmp_path / "legacy.db", {entity: [{column: code}]})
+    monkeypatch.setattr(policies_module, codes, {**getattr(policies_module, codes), code: wrong})
+    key = {"product": "PROD-001", "account": "ACCT-00000001", "transaction": "TXN-1"}[entity]
+    found = differences(source, url, Policies())
+    assert sorted(found, key=lambda one: one.reason != right) == [
+        RuleDifference(entity, LOADED, right, 1, 0, (key,), ()),
+        RuleDifference(entity, LOADED, wrong, 0, 1, (), (key,)),
+    ]
+
+
+def test_a_code_unknown_to_cleaning_alone_is_named(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write_source(tmp_path / "legacy.db", {"transaction": [{"trans_type": "FE"}]})
+    monkeypatch.setattr(policies_module, "TRANSACTION_TYPES", {"CR": "CREDIT", "DR": "DEBIT", "IN": "INTEREST"})
+    assert differences(source, url, Policies()) == [
+        RuleDifference("transaction", LOADED, "FEE", 1, 0, ("TXN-1",), ()),
+        RuleDifference("transaction", REJECTED, "UNKNOWN_CODE", 0, 1, (), ("row 1",)),
+        RuleDifference("transaction", f"{REJECTED} first", "UNKNOWN_CODE", 0, 1, (), ("row 1",)),
+    ]
+
+
+def test_a_rule_under_another_name_is_named(tmp_path: Path, url: str) -> None:
+    """An orphan that is told as the child of a rejected parent would be mended in the wrong place."""
+    source = write_source(tmp_path / "legacy.db", {"account": [{"product_code": 9}]})
+    verdicts = judge(source, Policies())
+    account = verdicts["account"]
+    records = [
+        {**one, "reason": "PARENT_REJECTED", "reasons": "PARENT_REJECTED"} for one in account.defects.to_pylist()
+    ]
+    verdicts["account"] = dataclasses.replace(account, defects=pa.Table.from_pylist(records, account.defects.schema))
+    with open_target(url) as target, open_census(source, Rules()) as census:
+        load(target, verdicts, Policies())
+        found = compare_rules("account", census, target, EVERYTHING)
+    assert found.differences == [
+        RuleDifference("account", action, reason, *counts, *rows)
+        for action in (REJECTED, f"{REJECTED} first")
+        for reason, counts, rows in (
+            ("ORPHAN", (1, 0), (("row 1",), ())),
+            ("PARENT_REJECTED", (0, 1), ((), ("row 1",))),
+        )
+    ]
+
+
+def test_no_more_than_five_rows_of_a_side_are_named(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[Row] = [{"trans_id": number, "description": "x" * 201} for number in range(1, 13)]
+    source = write_source(tmp_path / "legacy.db", {"transaction": rows})
+    monkeypatch.setitem(ENTITIES, "transaction", changed("transaction", without_repairs))
+    [found] = differences(source, url, Policies())
+    assert (found.expected, found.only_expected) == (12, ("row 1", "row 2", "row 3", "row 4", "row 5"))
+
+
+@pytest.mark.parametrize("make", ["CREATE VIEW {0} AS SELECT * FROM kept", "CREATE TABLE {0} ({1}) WITHOUT ROWID"])
+def test_a_table_without_rowids_is_counted_alike(dirty: Path, tmp_path: Path, make: str) -> None:
+    source = shutil.copy(dirty, tmp_path / "legacy.db")
+    columns = ENTITIES["transaction"].legacy_columns
+    with closing(sqlite3.connect(source)) as connection, connection:
+        connection.execute("ALTER TABLE legacy_transactions RENAME TO kept")
+        keyed = ", ".join([*columns, "place INTEGER PRIMARY KEY"])
+        connection.execute(make.format("legacy_transactions", keyed))
+        if "VIEW" not in make:
+            names = ", ".join(columns)
+            connection.execute(
+                f"INSERT INTO legacy_transactions ({names}, place) SELECT {names}, rowid FROM kept"  # noqa: S608  # ours
+            )
+    with open_census(dirty, Rules()) as usual, open_census(source, Rules()) as without:
+        assert without.count("transaction") == usual.count("transaction")
+
+
+def test_some_batches_are_counted_alone(tmp_path: Path) -> None:
+    months = ("2024-01-05", "2024-02-30", "2024-02-03", "2024-02-03", "yesterday")
+    rows: list[Row] = [{"trans_id": min(place, 3), "trans_date": month} for place, month in enumerate(months[:4], 1)]
+    rows.append({"trans_id": 9, "trans_date": months[4]})
+    source = write_source(tmp_path / "legacy.db", {"transaction": rows})
+    with open_census(source, Rules()) as census:
+        assert census.count("transaction", ["2024-02"]) == {
+            Fate(LOADED, "DEBIT"): 1,
+            Fate(REJECTED, reasons=("INVALID_DATE",)): 1,
+            Fate(EXCLUDED, reasons=("EXACT_DUPLICATE",)): 1,
+        }
+        assert census.count("transaction", ["undated"]) == {Fate(REJECTED, reasons=("INVALID_DATE",)): 1}
+
+
+@pytest.mark.parametrize("encoding", ["UTF-16le", "UTF-16be"])
+def test_text_in_utf_16_is_judged_alike(tmp_path: Path, encoding: str) -> None:
+    source = tmp_path / "legacy.db"
+    with closing(sqlite3.connect(source)) as connection:
+        connection.execute(f"PRAGMA encoding = '{encoding}'")
+        connection.execute("CREATE TABLE first (a)")
+        connection.commit()
+    odd: list[Row] = [
+        {"trans_id": "k\u00e9y", "trans_type": "\u0131n", "description": "\u00e9" * 201, "trans_amount": "1e2"},
+        {"trans_id": "0002", "description": "a\0b", "trans_date": "2024-01-02T10:00", "trans_amount": "\u0663"},
+    ]
+    write_source(source, {"transaction": odd})
+    verdict = by_fate(judge(source, Policies())["transaction"])
+    with open_census(source, Rules()) as census:
+        assert census.count("transaction") == {
+            Fate(LOADED, "INTEREST", ("TRUNCATED",)): 1,
+            Fate(REJECTED, reasons=("INVALID_NUMBER", "NUL_CHARACTER")): 1,
+        }
+    assert verdict == (1, Counter({(REPAIRED, "TRUNCATED"): 1, (REJECTED, "INVALID_NUMBER,NUL_CHARACTER"): 1}))
