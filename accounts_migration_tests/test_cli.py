@@ -172,6 +172,7 @@ def test_a_changed_target_fails_the_verification(copied: Path, here: Here) -> No
     change(copied / "accounts.db", "UPDATE account SET balance = balance + 0.01 WHERE account_id = 'ACCT-00000010'")
     found = here("verify", "legacy.db", "accounts.db", "--json", "verified.json")
     assert found.status == 1
+    assert "DIFFERENT: account ACCT-00000010, balance: expected 100.25, found 100.26" in found.err
     summary = json.loads((copied / "verified.json").read_text())
     assert [one["unexplained"] for one in summary["control_totals_in_cents"][:2]] == [-1, 0]
     failed = {(one["asset"], one["check"]) for one in summary["checks"] if not one["passed"]}

@@ -13,7 +13,7 @@ from accounts_migration.assets.constraints import CONSTRAINTS
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.links import cleaned_key
 from accounts_migration.assets.snapshot import SNAPSHOT
-from accounts_migration.assets.verdicts import content_metadata
+from accounts_migration.assets.verdicts import content_metadata, told
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.entities import ENTITIES
 from accounts_migration.entities.policies import Policies
@@ -90,6 +90,8 @@ def content(
             context.log.info(
                 f"{name}: {found[name].compared:,} rows compared, {sum(found[name].counts.values())} differences"
             )
+            for one in found[name].examples:
+                context.log.info(told(name, one))
     yield dg.MaterializeResult(metadata={f"rows of {name} compared": one.compared for name, one in found.items()})
     for name, comparison in found.items():
         yield dg.AssetCheckResult(

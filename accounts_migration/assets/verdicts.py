@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 
 from accounts_migration.instance import stored_together
-from accounts_migration.reconciliation.content import DIFFERENT, MISSING, UNEXPECTED, ContentComparison
+from accounts_migration.reconciliation.content import DIFFERENT, MISSING, UNEXPECTED, ContentComparison, Difference
 
 BATCHES_NAMED = 20
 
@@ -80,3 +80,11 @@ def content_metadata(comparison: ContentComparison) -> dict[str, Any]:
         ]
         metadata["examples"] = dg.MetadataValue.md("\n".join(lines))
     return metadata
+
+
+def told(entity: str, difference: Difference) -> str:
+    """Return a difference as a line of the log: key, column and both values; the key alone where the row itself is."""
+    row = f"{difference.kind}: {entity} {difference.key}"
+    if not difference.column:
+        return row
+    return f"{row}, {difference.column}: expected {difference.expected}, found {difference.found}"

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import zip_longest
 from pathlib import Path
 
@@ -21,6 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from accounts_migration.databases.target_schema import ENTITIES, TABLES, Kind, kind_of
 from accounts_migration.entities.defects import PERSONAL_TARGET_COLUMNS, masked
 from accounts_migration.entities.totals import Totals, added, control_totals
 from accounts_migration.streams import by_batch
@@ -29,6 +31,13 @@ MISSING, UNEXPECTED, DIFFERENT = "MISSING_IN_TARGET", "UNEXPECTED_IN_TARGET", "D
 INEXACT = "inexact"
 
 EXAMPLES = 20
+_DECIMALS_OF_KIND = {Kind.MONEY: 2, Kind.RATE: 6}
+_DECIMALS = {
+    column.name: _DECIMALS_OF_KIND[kind_of(column)]
+    for name in ENTITIES
+    for column in TABLES[name].columns
+    if kind_of(column) in _DECIMALS_OF_KIND
+}
 ROWS_PER_WINDOW = 65_536
 ROWS_CARRIED = 2 * ROWS_PER_WINDOW
 BUCKETS = 32
@@ -242,6 +251,9 @@ def _record_inexact(comparison: ContentComparison, expected: pa.Table, found: pa
 
 
 def _shown(value: object, column: str) -> str | None:
+    if isinstance(value, int) and column in _DECIMALS:
+        # a person knows amounts and rates, not cents and millionths
+        return str(Decimal(value).scaleb(-_DECIMALS[column]))
     text = None if value is None else str(value)
     return masked(text) if column in PERSONAL_TARGET_COLUMNS else text
 

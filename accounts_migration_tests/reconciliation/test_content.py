@@ -94,7 +94,7 @@ def test_differences_are_the_same_in_any_order(other_order: list[Row]) -> None:
         ("UNEXPECTED_IN_TARGET", "2024-01"): 1,
     }
     assert sorted(result.examples, key=lambda one: one.key) == [
-        Difference("DIFFERENT", "2024-02", "TXN-4", "amount", "4", "5"),
+        Difference("DIFFERENT", "2024-02", "TXN-4", "amount", "0.04", "0.05"),
         Difference("DIFFERENT", "2024-03", "TXN-5", "reference", "", None),
         Difference("MISSING_IN_TARGET", "2024-01", "TXN-6"),
         Difference("UNEXPECTED_IN_TARGET", "2024-01", "TXN-99"),
@@ -168,8 +168,8 @@ def test_real_windows_spill_too() -> None:
         ("reference", "Ab 1", "ab 1", ("xx 9", "xx 9")),
         ("reference", "a", "a ", ("x", "x ")),
         ("reference", "\u00e9", "e\u0301", ("x", "xx")),
-        ("amount", 0, None, ("0", None)),
-        ("amount", 1, -1, ("1", "-1")),
+        ("amount", 0, None, ("0.00", None)),
+        ("amount", 1, -1, ("0.01", "-0.01")),
         (
             "transaction_date",
             datetime(2024, 2, 5),
@@ -233,8 +233,8 @@ def test_only_a_few_differences_are_kept_but_all_are_counted() -> None:
 def test_each_column_of_a_row_that_differs_counts() -> None:
     found = compare([row(1)], [row(1, amount=7, balance_after=8)])
     assert [(one.column, one.expected, one.found) for one in found.examples] == [
-        ("amount", "1", "7"),
-        ("balance_after", "-1", "8"),
+        ("amount", "0.01", "0.07"),
+        ("balance_after", "-0.01", "0.08"),
     ]
     assert found.differences_of("2024-02") == 2
 
