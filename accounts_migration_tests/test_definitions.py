@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.workspace.load_target import ModuleTarget, PyProjectFileTarget, WorkspaceFileTarget
 
 from accounts_migration.definitions import build_defs
 from accounts_migration.settings import Settings
@@ -226,3 +227,16 @@ def test_the_definitions_load_before_anything_is_set(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "ignore", "-c", script]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)  # noqa: S603  # ours
     assert (done.stdout.strip(), list(tmp_path.iterdir())) == ("21", [])
+
+
+@pytest.mark.parametrize(
+    "target", [WorkspaceFileTarget(["workspace.yaml"]), PyProjectFileTarget("pyproject.toml")], ids=["workspace", "dg"]
+)
+def test_a_run_queued_by_the_shell_finds_its_code_in_the_ui(
+    target: WorkspaceFileTarget | PyProjectFileTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon looks a queued run up by the name of its code location: under another name it waits for ever."""
+    monkeypatch.chdir(Path(__file__).parents[1])
+    shown_by_ui = ModuleTarget("accounts_migration.definitions", None, None, None)
+    names = [[origin.location_name for origin in one.create_origins()] for one in (target, shown_by_ui)]
+    assert names[0] == names[1]
