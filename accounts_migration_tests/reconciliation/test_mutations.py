@@ -15,13 +15,18 @@ import pyarrow.compute as pc
 import pytest
 
 from accounts_migration.definitions import build_defs
-from accounts_migration.entities import columns
+from accounts_migration.entities import columns, policies, product, transaction
 from accounts_migration.entities.cleaning import Cleaned, clean
 from accounts_migration.entities.columns import LegacyColumn, ParsedColumn
 from accounts_migration.entities.values import REASONS
 from accounts_migration.resources import TargetResource
 
-VALIDATION = ("validation/referential_integrity", "validation/content", "validation/reconciliation")
+VALIDATION = (
+    "validation/referential_integrity",
+    "validation/content",
+    "validation/reconciliation",
+    "validation/rules",
+)
 Checks = Mapping[str, dg.AssetCheckEvaluation]
 
 
@@ -57,12 +62,13 @@ CONTENT, LAW, TOTALS, ORPHANS = (
     "no_orphans",
 )
 OF_TRANSACTIONS, OF_ACCOUNTS, OF_CUSTOMERS = "content transaction", "content account", "content customer"
+RULES = "rules transaction"
 
 MUTATIONS = {
     "a row missing": Mutation(
         ("""DELETE FROM "transaction" WHERE transaction_id = 'TXN-4'""",),
         [stands_on_one_side("MISSING_IN_TARGET", "TXN-4")],
-        {OF_TRANSACTIONS, LAW, TOTALS},
+        {OF_TRANSACTIONS, LAW, TOTALS, RULES},
         "transaction INTEREST amount: 0.05, transaction INTEREST balance_after: 6.80",
     ),
     "a row additional": Mutation(
@@ -71,7 +77,7 @@ MUTATIONS = {
             FROM "transaction" WHERE transaction_id = 'TXN-4'""",
         ),
         [stands_on_one_side("UNEXPECTED_IN_TARGET", "TXN-99")],
-        {OF_TRANSACTIONS, LAW, TOTALS},
+        {OF_TRANSACTIONS, LAW, TOTALS, RULES},
         "transaction INTEREST amount: -1.00",
     ),
     "a row additional in a month that the source has not": Mutation(
@@ -80,12 +86,12 @@ MUTATIONS = {
             FROM "transaction" WHERE transaction_id = 'TXN-4'""",
         ),
         [stands_on_one_side("UNEXPECTED_IN_TARGET", "TXN-99")],
-        {OF_TRANSACTIONS, LAW, TOTALS},
+        {OF_TRANSACTIONS, LAW, TOTALS, RULES},
         "transaction INTEREST amount: -1.00",
     ),
     "one cent": Mutation(
         ("""UPDATE "transaction" SET amount = 3.26 WHERE transaction_id = 'TXN-2'""",),
-        [different("TXN-2", "amount", "325", "326")],
+        [different("TXN-2", "amount", "3.25", "3.26")],
         {OF_TRANSACTIONS, TOTALS},
         "transaction DEBIT amount: -0.01",
     ),
@@ -95,8 +101,8 @@ MUTATIONS = {
             "UPDATE account SET balance = -5.49 WHERE account_id = 'ACCT-00000002'",
         ),
         [
-            different("ACCT-00000001", "balance", "10010", "10009"),
-            different("ACCT-00000002", "balance", "-550", "-549"),
+            different("ACCT-00000001", "balance", "100.10", "100.09"),
+            different("ACCT-00000002", "balance", "-5.50", "-5.49"),
         ],
         {OF_ACCOUNTS, TOTALS},
         "account PROD-001/ACTIVE balance: 0.01, account PROD-002/ACTIVE balance: -0.01",
@@ -106,7 +112,7 @@ MUTATIONS = {
             """UPDATE "transaction" SET amount = 12.34 WHERE transaction_id = 'TXN-1'""",
             """UPDATE "transaction" SET amount = 17.66 WHERE transaction_id = 'TXN-6'""",
         ),
-        [different("TXN-1", "amount", "1000", "1234"), different("TXN-6", "amount", "2000", "1766")],
+        [different("TXN-1", "amount", "10.00", "12.34"), different("TXN-6", "amount", "20.00", "17.66")],
         {OF_TRANSACTIONS},
     ),
     "products of two accounts exchanged": Mutation(
@@ -185,10 +191,10 @@ MUTATIONS = {
         [
             different("TXN-7", "account_id", "ACCT-00000002", "ACCT-00000003"),
             different("TXN-9", "account_id", "ACCT-00000003", "ACCT-00000002"),
-            different("TXN-7", "amount", "450", "2000"),
-            different("TXN-9", "amount", "2000", "450"),
-            different("TXN-7", "balance_after", "-550", "0"),
-            different("TXN-9", "balance_after", "0", "-550"),
+            different("TXN-7", "amount", "4.50", "20.00"),
+            different("TXN-9", "amount", "20.00", "4.50"),
+            different("TXN-7", "balance_after", "-5.50", "0.00"),
+            different("TXN-9", "balance_after", "0.00", "-5.50"),
             different("TXN-7", "reference", "xx xxxx", "xx xxxx"),
             different("TXN-9", "reference", "xx xxxx", "xx xxxx"),
             different("TXN-7", "transaction_date", "2024-03-04 00:00:00", "2024-03-06 00:00:00"),
@@ -205,13 +211,13 @@ MUTATIONS = {
             stands_on_one_side("UNEXPECTED_IN_TARGET", "TXN-7-again"),
             stands_on_one_side("UNEXPECTED_IN_TARGET", "TXN-9-again"),
         ],
-        {OF_TRANSACTIONS, LAW, TOTALS},
+        {OF_TRANSACTIONS, LAW, TOTALS, RULES},
         "transaction DEBIT amount: -24.50, transaction DEBIT balance_after: 5.50",
     ),
     "a type changed": Mutation(
         ("""UPDATE "transaction" SET transaction_type = 'DEBIT' WHERE transaction_id = 'TXN-1'""",),
         [different("TXN-1", "transaction_type", "CREDIT", "DEBIT")],
-        {OF_TRANSACTIONS, TOTALS},
+        {OF_TRANSACTIONS, TOTALS, RULES},
         "transaction CREDIT amount: 10.00, transaction CREDIT balance_after: 10.00, "
         "transaction DEBIT amount: -10.00, transaction DEBIT balance_after: -10.00",
     ),
@@ -227,13 +233,13 @@ MUTATIONS = {
             stands_on_one_side("MISSING_IN_TARGET", "TXN-6"),
             stands_on_one_side("MISSING_IN_TARGET", "TXN-9"),
         ],
-        {OF_CUSTOMERS, OF_ACCOUNTS, OF_TRANSACTIONS, LAW, TOTALS},
+        {OF_CUSTOMERS, OF_ACCOUNTS, OF_TRANSACTIONS, LAW, TOTALS, "rules customer", "rules account", RULES},
         "transaction CREDIT amount: 20.00, transaction CREDIT balance_after: 20.00, transaction DEBIT amount: 20.00",
     ),
     "an empty table": Mutation(
         ('DELETE FROM "transaction"',),
         [stands_on_one_side("MISSING_IN_TARGET", f"TXN-{number}") for number in (1, 2, 3, 4, 6, 7, 9, 10)],
-        {OF_TRANSACTIONS, LAW, TOTALS},
+        {OF_TRANSACTIONS, LAW, TOTALS, RULES},
         "transaction CREDIT amount: 32.00, transaction CREDIT balance_after: 38.80, "
         "transaction DEBIT amount: 27.75, transaction DEBIT balance_after: 1.25, "
         "transaction FEE amount: 1.00, transaction FEE balance_after: -1.00, "
@@ -242,7 +248,7 @@ MUTATIONS = {
     "a defect record lost": Mutation(
         ("DELETE FROM migration_defect WHERE reason = 'SUB_CENT'",),
         [],
-        {LAW, TOTALS},
+        {LAW, TOTALS, RULES},
         "transaction CREDIT balance_after: 7.80",
     ),
 }
@@ -260,7 +266,7 @@ WITHOUT_KEYS = {
     "accounts without their product": Mutation(
         ("PRAGMA foreign_keys = OFF", "DELETE FROM product WHERE product_id = 'PROD-002'"),
         [stands_on_one_side("MISSING_IN_TARGET", "PROD-002")],
-        {"content product", LAW, ORPHANS},
+        {"content product", LAW, ORPHANS, "rules product"},
     ),
     "half a cent": Mutation(
         (
@@ -268,7 +274,7 @@ WITHOUT_KEYS = {
             """UPDATE "transaction" SET amount = 3.255 WHERE transaction_id = 'TXN-2'""",
         ),
         [
-            different("TXN-2", "amount", "325", "None"),
+            different("TXN-2", "amount", "3.25", "None"),
             different("TXN-2", "inexact", "None", '{"amount": "3.255"}'),
         ],
         {OF_TRANSACTIONS, TOTALS},
@@ -304,7 +310,7 @@ def evaluations(migration: Any, instance: dg.DagsterInstance, url: str) -> Check
     for one in run.get_asset_check_evaluations():
         place = one.asset_key.path[-1]
         found[one.check_name if place == "referential_integrity" else f"{place} {one.check_name}"] = one
-    assert len(found) == 8
+    assert len(found) == 12
     return found
 
 
@@ -347,6 +353,16 @@ def named(checks: Checks) -> list[tuple[str, str, str, str, str]]:
         for line in str(examples.value).splitlines()[2:] if examples else []:
             kind, _, *rest = re.split(r" ?\| ?", line)[1:-1]
             found.append((kind, *rest))
+    return found  # type: ignore[return-value]  # a line has six cells
+
+
+def rules_named(checks: Checks, entity: str = "transaction") -> list[tuple[str, str, int, int, str, str]]:
+    """Return what the rules name: (action, reason or code, expected, found, rows of the source only, of the target)."""
+    examples = checks[f"rules {entity}"].metadata.get("examples")
+    found = []
+    for line in str(examples.value).splitlines()[2:] if examples else []:
+        action, reason, expected, told, *rows = re.split(r" ?\| ?", line)[1:-1]
+        found.append((action, reason, int(expected), int(told), *rows))
     return found  # type: ignore[return-value]  # a line has six cells
 
 
@@ -425,7 +441,11 @@ def test_a_code_mapped_wrongly_is_found(parents_loaded: Any, monkeypatch: pytest
 
     monkeypatch.setattr(columns, "code", wrongly)
     checks = transactions_again(parents_loaded)
-    assert failed(checks) == {TOTALS}
+    assert failed(checks) == {TOTALS, RULES}
+    assert rules_named(checks) == [
+        ("loaded", "CREDIT", 3, 0, "TXN-1, TXN-6, TXN-10", ""),
+        ("loaded", "DEBIT", 3, 6, "", "TXN-1, TXN-6, TXN-10"),
+    ]
     assert checks[TOTALS].metadata["unexplained"].value == (
         "transaction CREDIT amount: 32.00, transaction CREDIT balance_after: 38.80, "
         "transaction DEBIT amount: -32.00, transaction DEBIT balance_after: -38.80"
@@ -444,7 +464,12 @@ def test_a_rule_switched_off_is_found(parents_loaded: Any, monkeypatch: pytest.M
 
     monkeypatch.setattr(columns, "money", without_sub_cent)
     checks = transactions_again(parents_loaded)
-    assert failed(checks) == {TOTALS}
+    assert failed(checks) == {TOTALS, RULES}
+    assert rules_named(checks) == [
+        ("loaded", "CREDIT", 3, 4, "", "TXN-5"),
+        ("rejected", "SUB_CENT", 1, 0, "row 5", ""),
+        ("rejected first", "SUB_CENT", 1, 0, "row 5", ""),
+    ]
     assert checks[TOTALS].metadata["unexplained"].value == "transaction CREDIT amount: -1.00"
 
 
@@ -512,3 +537,93 @@ def test_duplicates_that_nobody_judged_are_refused_by_the_target(
     run = parents_loaded.run("cleaned/transactions", "target/transaction", batch="2024-02")
     assert list(parents_loaded.refusals(run)) == ["target__transaction"]
     assert parents_loaded.stored("transaction") == before
+
+
+# faults in the cleaning that no total, no count and no read-back can see: all of these agree on what is wrong
+
+
+@pytest.fixture
+def checks_of_a_migration(
+    tmp_path: Path,
+    open_migration: Callable[..., Any],
+    new_target: Callable[[str, Path], str],
+    new_legacy_rows: Callable[[], dict[str, list[tuple[Any, ...]]]],
+    instance: dg.DagsterInstance,
+) -> Callable[..., Checks]:
+    """Return a function (table=rows) that adds rows to the sample bank, migrates it and validates it."""
+
+    def validated(**additional: list[tuple[Any, ...]]) -> Checks:
+        url = new_target("sqlite", tmp_path)
+        rows = {table: [*given, *additional.get(table, [])] for table, given in new_legacy_rows().items()}
+        with open_migration(tmp_path, url, rows) as migration:
+            migration.migrate()
+            return evaluations(migration, instance, url)
+
+    return validated
+
+
+def test_a_negative_credit_let_in_is_found(
+    checks_of_a_migration: Callable[..., Checks], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its absolute value stands on both sides of the totals."""
+
+    def signless(kind: ParsedColumn, signed: ParsedColumn) -> ParsedColumn:
+        return ParsedColumn(pa.nulls(len(signed.values), pa.int64()), kind.faults * 0, kind.repairs * 0)
+
+    monkeypatch.setattr(transaction, "_signed_credit", signless)
+    checks = checks_of_a_migration(legacy_transactions=[(12, 1, "CR", -5, 5, "zq", "2024-01-01")])
+    assert failed(checks) == {RULES}
+    assert rules_named(checks) == [
+        ("loaded", "CREDIT", 3, 4, "", "TXN-12"),
+        ("rejected", "SIGN_CONFLICT", 1, 0, "row 13", ""),
+        ("rejected first", "SIGN_CONFLICT", 1, 0, "row 13", ""),
+    ]
+
+
+def test_a_malformed_address_let_in_is_found(
+    checks_of_a_migration: Callable[..., Checks], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No total knows of it, and its one @ is all that the target asks for."""
+    read = columns.email
+
+    def of_any_form(column: LegacyColumn, encoding: str) -> ParsedColumn:
+        parsed, names = read(column, encoding), columns.name(column, encoding)
+        let_in = pc.match_substring(names.values, "\u200b").fill_null(False)
+        return ParsedColumn(
+            pc.if_else(let_in, names.values, parsed.values),
+            np.where(np.asarray(let_in), np.int8(0), parsed.faults),
+            parsed.repairs,
+        )
+
+    monkeypatch.setattr(columns, "email", of_any_form)
+    customer = (5, "Zqeve", "Zqeve", "zq\u200beve@example.com", None, "2020-01-02", "ACTIVE")
+    checks = checks_of_a_migration(legacy_customers=[customer])
+    assert failed(checks) == {"rules customer"}
+    assert rules_named(checks, "customer") == [
+        ("loaded", "", 2, 3, "", "CUST-0005"),
+        ("rejected", "INVALID_EMAIL", 2, 1, "row 5", ""),
+        ("rejected first", "INVALID_EMAIL", 2, 1, "row 5", ""),
+    ]
+
+
+def test_inactive_rows_let_in_are_found(
+    checks_of_a_migration: Callable[..., Checks], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(product, "_ACTIVE_CODES", {"1": "active", "Y": "active", "0": "active"})
+    checks = checks_of_a_migration()
+    assert failed(checks) == {"rules product"}
+    assert rules_named(checks, "product") == [
+        ("excluded", "INACTIVE", 1, 0, "row 3", ""),
+        ("excluded first", "INACTIVE", 1, 0, "row 3", ""),
+        ("loaded", "CHECKING", 1, 2, "", "PROD-003"),
+    ]
+
+
+def test_a_code_mapped_wrongly_on_both_sides_of_the_totals_is_found(
+    checks_of_a_migration: Callable[..., Checks], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The policies' map serves the cleaning and the totals of the source; the rules have the contract's own."""
+    monkeypatch.setattr(policies, "TRANSACTION_TYPES", {**policies.TRANSACTION_TYPES, "FE": "DEBIT"})
+    checks = checks_of_a_migration()
+    assert failed(checks) == {RULES}
+    assert rules_named(checks) == [("loaded", "DEBIT", 3, 4, "", "TXN-3"), ("loaded", "FEE", 1, 0, "TXN-3", "")]
