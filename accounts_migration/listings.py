@@ -26,6 +26,7 @@ from accounts_migration.worklist import FIELDS
 Rows = Iterable[Mapping[str, LegacyValue]]
 
 ROWS_PER_TABLE = 1000
+WIDEST_AMOUNT = len("99999999999999999.99")
 _IN_TABLE = tuple(name for name in FIELDS if name not in ("reason", "remedy", "source_row"))
 
 _BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -79,7 +80,8 @@ def write_table(rows: Rows, file: TextIO) -> None:
     some = list(islice(remaining, ROWS_PER_TABLE))
     while True:
         table = Table(*_IN_TABLE)
-        table.columns[-1].justify = "right"
+        # an amount is never cut, whatever the width
+        table.columns[-1].justify, table.columns[-1].no_wrap, table.columns[-1].min_width = "right", True, WIDEST_AMOUNT
         for row in some:
             table.add_row(*("" if row[name] is None else plain(str(row[name])) for name in _IN_TABLE))
             found |= set(str(row["reasons"]).split(","))

@@ -85,3 +85,10 @@ def test_a_list_that_fails_leaves_what_stood_there(tmp_path: Path) -> None:
         file.write("later")
         raise ZeroDivisionError
     assert (path.read_text(), list(tmp_path.iterdir())) == ("earlier", [path])
+
+
+def test_an_amount_in_a_table_is_never_cut() -> None:
+    file = io.StringIO()
+    widest = {name: "x" * 40 for name in FIELDS} | {"money_at_stake": "59999999999999.94"}
+    write_table([line(**widest)], file)
+    assert " 59999999999999.94 " in file.getvalue()
