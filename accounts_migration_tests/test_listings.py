@@ -89,6 +89,6 @@ def test_a_list_that_fails_leaves_what_stood_there(tmp_path: Path) -> None:
 
 def test_an_amount_in_a_table_is_never_cut() -> None:
     file = io.StringIO()
-    widest = {name: "x" * 40 for name in FIELDS} | {"money_at_stake": "59999999999999.94"}
+    widest = dict.fromkeys(FIELDS, "x" * 40) | {"money_at_stake": "59999999999999.94"}
     write_table([line(**widest)], file)
     assert " 59999999999999.94 " in file.getvalue()
