@@ -135,7 +135,7 @@ def told(kind: str, outcome: object) -> object:
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(value=_CELLS)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_sql_and_reader_judge_any_cell_alike(
     judging: tuple[sqlite3.Connection, str], kind: str, value: LegacyValue
 ) -> None:

@@ -96,9 +96,10 @@ def test_runs_on_another_target_do_not_count(instance: dg.DagsterInstance) -> No
 
 def test_a_report_tells_every_check_of_the_migration(reported: Reported) -> None:
     found = {(one["asset"], one["check"]): (one["verdict"], one["batches"]) for one in reported.json["checks"]}
-    assert len(found) == 12 + 12 + 1 + 4 + 3 + 9
+    assert len(found) == 12 + 12 + 1 + 4 + 3 + 4 + 9
     assert found["target/transaction", "content"] == ("passed", 5)
     assert found["cleaned/transactions", "rejects_within_policy"] == ("passed", 5)
     assert found["target/account", "control_totals"] == ("passed", 0)
     assert found["validation/reconciliation", "complete"] == ("passed", 0)
+    assert found["validation/rules", "transaction"] == ("passed", 0)
     assert found["validation/content", "account"] == ("not run", 0)
