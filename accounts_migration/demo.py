@@ -7,10 +7,12 @@ migration itself (`accounts_migration.migration`).
 from contextlib import ExitStack
 from datetime import UTC, datetime
 
-from accounts_migration import console, logs, migration
+from accounts_migration import console, listings, logs, migration
 from accounts_migration.databases.embedded_postgres import embedded_postgres
 from accounts_migration.demo_source import write_demo_source
+from accounts_migration.resources import TargetResource
 from accounts_migration.settings import load_settings
+from accounts_migration.worklist import worklist
 
 DIRT = 0.001
 MAX_REJECT_RATE = 0.01
@@ -45,6 +47,15 @@ def run_demo(engine: str, accounts: int, transactions: int) -> int:
         log = logs.start_log(settings.logs, quiet=False)
         outcome = migration.migrate(settings, [])
         console.show_outcome(outcome, log, "MIGRATED")
+        if outcome.loaded:
+            # the embedded server stops with the demo, so what it holds of defects is written beside it
+            path = folder / "defects.csv"
+            with TargetResource(target).open() as database, listings.destination(path) as file:
+                listings.write_csv(worklist(database, None, show_personal_data=False), file)
+            console.OUT.print(f"All defects, most money at stake first, personal data masked: {path}", soft_wrap=True)
     if engine == "postgres":
-        console.OUT.print(f"The embedded server is stopped; its data stays in {folder / 'postgres'}")
+        console.OUT.print(
+            f"The embedded server is stopped, its data stays in {folder / 'postgres'}; the two commands above are for a"
+            " server that runs, as yours does"
+        )
     return 0 if outcome.success else 1
