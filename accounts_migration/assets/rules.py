@@ -78,13 +78,13 @@ def _judged_by(database: Target, legacy: LegacyResource, policies: Policies) -> 
 
 
 def _check(held: RulesHeld, scope: Scope) -> dg.AssetCheckResult:
-    # what could not be compared is no pass
+    # what could not be compared is no pass; that nothing is loaded yet is no error either
     is_compared = bool(scope.loaded) or scope.is_everything
     return dg.AssetCheckResult(
         check_name=held.entity,
         passed=held.hold and is_compared,
-        severity=dg.AssetCheckSeverity.ERROR,
-        metadata=_metadata(held),
+        severity=dg.AssetCheckSeverity.WARN if held.hold and not is_compared else dg.AssetCheckSeverity.ERROR,
+        metadata={"batches compared": len(scope.loaded), **_metadata(held)},
     )
 
 

@@ -6,6 +6,7 @@ Where the two disagree, contract section 4 decides.
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -25,7 +26,7 @@ CELL = "(+?1 COLLATE BINARY)"
 Judge = Callable[[LegacyValue, str], object]
 
 
-def _reason(parsed: Parsed[object]) -> str | None:
+def _reason(parsed: Parsed[Any]) -> str | None:
     return parsed.fault or parsed.repair
 
 

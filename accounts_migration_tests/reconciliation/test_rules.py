@@ -53,7 +53,7 @@ _MONEY: dict[str, list[LegacyValue]] = {
     "SUB_CENT": [1.005, "0.001", "1e-3", 1e-20, "1e-99999999999999999999"],
     "OUT_OF_RANGE": [10**13, 1e13, "1e13", "10000000000000.00", "9e99999999999999999999"],
 }
-_FEE = {**_MONEY, "OUT_OF_RANGE": [*_MONEY["OUT_OF_RANGE"], -1, "-0.01"]}
+_FEE: dict[str, list[LegacyValue]] = {**_MONEY, "OUT_OF_RANGE": [*_MONEY["OUT_OF_RANGE"], -1, "-0.01"]}
 _RATE: dict[str, list[LegacyValue]] = {
     **{reason: _MONEY[reason] for reason in ("MISSING_VALUE", "INVALID_NUMBER")},
     "SUB_CENT": ["1.0000001", 1e-7],
@@ -64,7 +64,7 @@ _TEXT: dict[str, list[LegacyValue]] = {
     "INVALID_ENCODING": [_BAD_UTF_8, UndecodableText(b"\x80")],
     "NUL_CHARACTER": ["a\0b", "\0"],
 }
-_NAME = {"MISSING_VALUE": [None, "", "\u3000\t"], **_TEXT}
+_NAME: dict[str, list[LegacyValue]] = {"MISSING_VALUE": [None, "", "\u3000\t"], **_TEXT}
 _CODE: dict[str, list[LegacyValue]] = {
     "MISSING_VALUE": [None, " "],
     "UNKNOWN_CODE": ["XX", 7, 7.5, b"CR", "CR\0", _BAD_UTF_8],
@@ -73,6 +73,17 @@ _DATE: dict[str, list[LegacyValue]] = {
     "INVALID_DATE": ["2023-02-29", "2024-04-31 10:00:00", "1899-12-31", "2101-01-01", 20240101, 2460000.5,
                      b"2024-01-01", "2024-01-01 24:00:00", "2024-01-01T10:00:00Z", "2024-01-01\0", "now", _BAD_UTF_8],
 }  # fmt: skip
+
+_EMAIL: dict[str, list[LegacyValue]] = {
+    **_TEXT,
+    "INVALID_EMAIL": ["a", "a@", "@b", "a@@b", "a b@c", "a\u200bb@c", "a@b\x01", 5, 1.5],
+}
+_TRANSACTION_KEY: dict[str, list[LegacyValue]] = {
+    "MISSING_KEY": [None, " "],
+    "INVALID_KEY": [-1, 1.5, "9" * 20, "k" * 65, "a\0", b"1", _BAD_UTF_8],
+}
+_AMOUNT: dict[str, list[LegacyValue]] = {**_MONEY, "ZERO_AMOUNT": [0, 0.0, "0.00", "-0", "0e9"]}
+_MOMENT: dict[str, list[LegacyValue]] = {"MISSING_VALUE": [None, " \t"], **_DATE}
 
 BREAKING: dict[tuple[str, str, str], Mapping[str, Sequence[LegacyValue]]] = {
     ("product", "product_id", "product_code"): _KEYS,
@@ -85,9 +96,7 @@ BREAKING: dict[tuple[str, str, str], Mapping[str, Sequence[LegacyValue]]] = {
     ("customer", "customer_id", "customer_number"): _KEYS,
     ("customer", "first_name", "first_name"): _NAME,
     ("customer", "last_name", "last_name"): _NAME,
-    ("customer", "email", "email_address"): {
-        **_TEXT, "INVALID_EMAIL": ["a", "a@", "@b", "a@@b", "a b@c", "a\u200bb@c", "a@b\x01", 5, 1.5],
-    },
+    ("customer", "email", "email_address"): _EMAIL,
     ("customer", "phone", "phone_number"): _TEXT,
     ("customer", "created_at", "created_date"): _DATE,
     ("account", "account_id", "account_number"): _KEYS,
@@ -97,16 +106,14 @@ BREAKING: dict[tuple[str, str, str], Mapping[str, Sequence[LegacyValue]]] = {
     ("account", "balance", "current_balance"): _MONEY,
     ("account", "opening_date", "open_date"): {"INVALID_DATE": [*_DATE["INVALID_DATE"], "9999-12-31"]},
     ("account", "closing_date", "close_date"): _DATE,
-    ("transaction", "transaction_id", "trans_id"): {
-        "MISSING_KEY": [None, " "], "INVALID_KEY": [-1, 1.5, "9" * 20, "k" * 65, "a\0", b"1", _BAD_UTF_8],
-    },
+    ("transaction", "transaction_id", "trans_id"): _TRANSACTION_KEY,
     ("transaction", "account_id", "account_number"): _KEYS,
     ("transaction", "transaction_type", "trans_type"): _CODE,
-    ("transaction", "amount", "trans_amount"): {**_MONEY, "ZERO_AMOUNT": [0, 0.0, "0.00", "-0", "0e9"]},
+    ("transaction", "amount", "trans_amount"): _AMOUNT,
     ("transaction", "signed_credit", "trans_amount"): {"SIGN_CONFLICT": [-1, -0.01, "-5.00"]},
     ("transaction", "balance_after", "balance_after"): _MONEY,
     ("transaction", "reference", "description"): _TEXT,
-    ("transaction", "transaction_date", "trans_date"): {"MISSING_VALUE": [None, " \t"], **_DATE},
+    ("transaction", "transaction_date", "trans_date"): _MOMENT,
 }  # fmt: skip
 """(entity, target column, legacy column) -> reason -> values that break the rule, in every storage class."""
 
@@ -116,7 +123,7 @@ RULES = [
     for reason in reasons
 ]
 
-SOUND_YET_ODD: dict[str, list[Row]] = {
+SOUND_YET_ODD: dict[str, list[dict[str, Any]]] = {
     "transaction": [
         {"trans_amount": value, "balance_after": value}
         for value in ("+5", "1e2", "0012.500", " 7 ", 0.1 + 0.2, 5.0, "9999999999999.99", "1.50E1")
@@ -216,7 +223,7 @@ def url(tmp_path: Path) -> str:
     return str(tmp_path / "target.db")
 
 
-LENIENT = {
+LENIENT: dict[str, Any] = {
     "inactive_parents": "exclude",
     "invalid_email": "null",
     "legacy_encoding": "cp1252",
@@ -498,7 +505,7 @@ def test_no_more_than_five_rows_of_a_side_are_named(tmp_path: Path, url: str, mo
 
 @pytest.mark.parametrize("make", ["CREATE VIEW {0} AS SELECT * FROM kept", "CREATE TABLE {0} ({1}) WITHOUT ROWID"])
 def test_a_table_without_rowids_is_counted_alike(dirty: Path, tmp_path: Path, make: str) -> None:
-    source = shutil.copy(dirty, tmp_path / "legacy.db")
+    source = Path(shutil.copy(dirty, tmp_path / "legacy.db"))
     columns = ENTITIES["transaction"].legacy_columns
     with closing(sqlite3.connect(source)) as connection, connection:
         connection.execute("ALTER TABLE legacy_transactions RENAME TO kept")
@@ -546,3 +553,36 @@ def test_text_in_utf_16_is_judged_alike(tmp_path: Path, encoding: str) -> None:
             Fate(REJECTED, reasons=("INVALID_NUMBER", "NUL_CHARACTER")): 1,
         }
     assert verdict == (1, Counter({(REPAIRED, "TRUNCATED"): 1, (REJECTED, "INVALID_NUMBER,NUL_CHARACTER"): 1}))
+
+
+def evaluated(migration: Any, entity: str) -> tuple[bool, str, int, int]:
+    """Return of the check on an entity: passed, severity, batches compared, source rows judged."""
+    one = migration.evaluation("validation/rules", entity)
+    figures = [one.metadata[name].value for name in ("batches compared", "source rows judged")]
+    return one.passed, one.severity.value, *figures
+
+
+def test_only_what_is_loaded_is_compared_and_nothing_is_no_pass(
+    tmp_path: Path, open_migration: Callable[..., Any], url: str
+) -> None:
+    with open_migration(tmp_path, url) as migration:
+        assert migration.run(job="snapshot").success
+        assert migration.run(job="prepare", span=("2024-01", "undated")).success
+        assert migration.run("target/product", "target/customer", "target/account").success
+        assert migration.run("validation/rules").success
+        assert evaluated(migration, "account") == (True, "ERROR", 1, 4)
+        assert evaluated(migration, "transaction") == (False, "WARN", 0, 0)
+        assert migration.run("target/transaction", batch="2024-02").success
+        assert migration.run("validation/rules").success
+        assert evaluated(migration, "transaction") == (True, "ERROR", 1, 4)
+
+
+def test_a_target_without_a_migration_is_refused(tmp_path: Path, open_migration: Callable[..., Any], url: str) -> None:
+    with open_migration(tmp_path, url) as migration:
+        assert migration.run(job="snapshot").success
+        with open_target(url) as target:
+            target.prepare()
+        assert list(migration.refusals(migration.run("validation/rules")).values()) == [
+            f"Cannot hold the rules against {url}: no migration has been recorded in it. "
+            "Migrate into it first, or name the right target"
+        ]
