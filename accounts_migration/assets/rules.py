@@ -17,7 +17,14 @@ from accounts_migration.databases.target import Target
 from accounts_migration.entities import ENTITIES
 from accounts_migration.entities.policies import Policies
 from accounts_migration.errors import MigrationError
-from accounts_migration.reconciliation.rules import RulesHeld, Scope, compare_rules, plain_rules, scope_of
+from accounts_migration.reconciliation.rules import (
+    RuleDifference,
+    RulesHeld,
+    Scope,
+    compare_rules,
+    plain_rules,
+    scope_of,
+)
 from accounts_migration.resources import LegacyResource, TargetResource
 
 RULES = dg.AssetKey(["validation", "rules"])
@@ -55,6 +62,8 @@ def rules(
                 held = compare_rules(entity, census, database, scope)
                 found[entity] = held, scope
                 context.log.info(f"{entity}: {held.rows:,} source rows judged, {len(held.differences)} differences")
+                for one in held.differences[:SHOWN]:
+                    context.log.info(_sentence(one))
     yield dg.MaterializeResult(
         metadata={f"rows of {entity} judged": held.rows for entity, (held, _) in found.items()},
         check_results=[_check(held, scope) for held, scope in found.values()],
@@ -106,6 +115,15 @@ def _metadata(held: RulesHeld) -> dict[str, Any]:
         ]
         metadata["examples"] = dg.MetadataValue.md("\n".join(lines))
     return metadata
+
+
+def _sentence(one: RuleDifference) -> str:
+    rows = "; ".join(
+        f"{side} alone: {_listed(names)}"
+        for side, names in (("the source", one.only_expected), ("the target", one.only_found))
+        if names
+    )
+    return f"RULE: {one.entity} {one.action} {one.reason}: expected {one.expected:,}, found {one.found:,}; {rows}"
 
 
 def _listed(names: tuple[str, ...]) -> str:
