@@ -46,13 +46,13 @@ def run_demo(engine: str, accounts: int, transactions: int) -> int:
         )
         log = logs.start_log(settings.logs, quiet=False)
         outcome = migration.migrate(settings, [])
-        console.show_outcome(outcome, log, "MIGRATED")
         if outcome.loaded:
             # the embedded server stops with the demo, so what it holds of defects is written beside it
             path = folder / "defects.csv"
             with TargetResource(target).open() as database, listings.destination(path) as file:
                 listings.write_csv(worklist(database, None, show_personal_data=False), file)
             console.OUT.print(f"All defects, most money at stake first, personal data masked: {path}", soft_wrap=True)
+        console.show_outcome(outcome, log, "MIGRATED")
     if engine == "postgres":
         console.OUT.print(
             f"The embedded server is stopped, its data stays in {folder / 'postgres'}; the two commands above are for a"
