@@ -1,6 +1,7 @@
-"""Streams of Arrow record batches: reading ahead, joining small pieces to ones of a good size, and their memory.
+"""Streams of Arrow record batches.
 
-Not here: where the rows come from (`databases`, `staging`) or what they mean (`entities`).
+Here: reading ahead, joining small pieces to ones of a good size, and the memory they take. Not here:
+where the rows come from (`databases`, `staging`) or what they mean (`entities`).
 """
 
 import ctypes

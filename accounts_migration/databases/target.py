@@ -6,9 +6,10 @@ Here: which engine a URL means. Not here: what a target can do (`target_interfac
 from pathlib import Path
 
 from accounts_migration.databases.bookkeeping import RecordedBatch, Snapshot
+from accounts_migration.databases.loads import BatchLoaded, BatchToLoad
 from accounts_migration.databases.postgres_target import PostgresTarget, display_name
 from accounts_migration.databases.sqlite_target import SqliteTarget
-from accounts_migration.databases.target_interface import BatchLoaded, BatchToLoad, Target
+from accounts_migration.databases.target_interface import Target
 from accounts_migration.errors import UsageError
 
 __all__ = ["BatchLoaded", "BatchToLoad", "RecordedBatch", "Snapshot", "Target", "open_target", "target_location"]

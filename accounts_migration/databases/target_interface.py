@@ -2,15 +2,14 @@
 
 Here: what a target can do, and everything of it that both engines do alike: loading a batch, reading back,
 counting. Not here: what an engine does in its own way (`sqlite_target`, `postgres_target`), the SQL of
-merging (`merge`) and of the records (`bookkeeping`), and any rule of what a correct row is.
+merging (`merge`) and of the records (`bookkeeping`), what a load is given and returns (`loads`), and any rule
+of what a correct row is.
 """
 
-import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -29,6 +28,7 @@ from accounts_migration.databases.bookkeeping import (
     refuse_unaccounted,
     replace_defects,
 )
+from accounts_migration.databases.loads import BatchLoaded, BatchToLoad, recorded_batch
 from accounts_migration.databases.locks import Release, held_once
 from accounts_migration.databases.merge import Changes, foreign_rows, merge
 from accounts_migration.databases.session import Session
@@ -45,56 +45,6 @@ from accounts_migration.streams import read_ahead
 
 ROWS_PER_WRITE = 65_536
 MOST_KEYS_NAMED = 5
-
-
-@dataclass(frozen=True, slots=True)
-class BatchToLoad:
-    """A cleaned batch and all that is recorded of it.
-
-    `rows` are record batches in the canonical types of `target_schema.canonical_schema(entity)`; `defects`
-    have the columns of `migration_defect`. Both are streamed once and never held whole. The number of
-    loaded rows is not given: the database counts it, and `source_rows = loaded + rejected + excluded` must
-    then hold.
-    """
-
-    entity: str
-    batch: str
-    snapshot: Snapshot
-    policies: str
-    policies_digest: str
-    content_digest: str
-    source_rows: int
-    rejected: int
-    excluded: int
-    control_totals: str
-    rows: Iterable[pa.RecordBatch]
-    defects: Iterable[pa.RecordBatch]
-
-
-@dataclass(frozen=True, slots=True)
-class BatchLoaded:
-    """What a load did.
-
-    `loaded` is the number of the batch's rows that now stand in the table, counted there. `road` tells whether rows
-    were simply inserted, merged, or kept as they stand. `removed_elsewhere` counts rows taken from other batches, by
-    (entity, batch): these batches want loading again. `place` is the SQL condition under which a row `t` was inserted
-    by this load, where the engine can tell and find such rows quickly, even while the next batch is loaded.
-    """
-
-    entity: str
-    batch: str
-    road: Literal["insert", "merge", "keep"]
-    loaded: int
-    inserted: int
-    updated: int
-    removed: int
-    removed_elsewhere: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    place: str | None = None
-
-    @property
-    def rows_written(self) -> int:
-        """The number of entity rows that were inserted, updated or removed; 0 for an unchanged re-load."""
-        return self.inserted + self.updated + self.removed + sum(self.removed_elsewhere.values())
 
 
 class Target(ABC):
@@ -325,7 +275,7 @@ class Target(ABC):
     def _record(self, batch: BatchToLoad, loaded: int) -> None:
         defects = replace_defects(self.session, batch.entity, batch.batch, batch.defects)
         record_snapshot(self.session, batch.snapshot)
-        recorded = _recorded(batch, loaded, defects["rows repaired"])
+        recorded = recorded_batch(batch, loaded, defects["rows repaired"])
         refuse_unaccounted(recorded, defects)
         record_batch(self.session, recorded)
 
@@ -481,18 +431,6 @@ class Target(ABC):
     def referential_integrity(self) -> dict[str, int]:
         """Return the number of rows without their parent, by `account->customer` and so on."""
         return readings.orphans(self.session)
-
-
-def _recorded(batch: BatchToLoad, loaded: int, repaired: int) -> RecordedBatch:
-    given = {item.name for item in dataclasses.fields(BatchToLoad)}
-    same = {item.name: getattr(batch, item.name) for item in dataclasses.fields(RecordedBatch) if item.name in given}
-    return RecordedBatch(
-        **same,
-        snapshot_id=batch.snapshot.snapshot_id,
-        loaded=loaded,
-        repaired=repaired,
-        loaded_at=datetime.now(UTC).replace(tzinfo=None),
-    )
 
 
 def constraint_broken(name: str, table: str, constraint: str, keys: Sequence[str]) -> MigrationError:

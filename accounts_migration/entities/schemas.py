@@ -43,9 +43,9 @@ def _is_not(reason: str) -> pandera.Check:
     return pandera.Check(lambda verdict: verdict != code, name=reason)
 
 
-def text(*, nullable: bool = False, checks: list[pandera.Check] | None = None) -> pandera.Column:
+def text(*, nullable: bool = False) -> pandera.Column:
     """Return the schema column of a text."""
-    return pandera.Column(pd.ArrowDtype(pa.string()), checks, nullable=nullable)
+    return pandera.Column(pd.ArrowDtype(pa.string()), nullable=nullable)
 
 
 def whole_number(*checks: pandera.Check, nullable: bool = False, required: bool = True) -> pandera.Column:
