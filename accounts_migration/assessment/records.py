@@ -1,0 +1,62 @@
+"""Where the findings of an assessment stand: JSON below MIGRATION_HOME, a folder for each source and target.
+
+Here: writing and reading them. Not here: what they say. They are readable by their owner alone.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from accounts_migration.errors import MigrationError
+
+Finding = TypeVar("Finding")
+
+
+def findings_folder(home: Path, source: Path, target: str | None) -> Path:
+    """Return the folder of the findings on a source and a target (`target_location`; None for a source alone)."""
+    names = f"{source.resolve()}\n{target or ''}"
+    return home / "assessment" / hashlib.sha256(names.encode()).hexdigest()[:16]
+
+
+def write_finding(folder: Path, name: str, finding: object) -> None:
+    """Write a finding in place of the earlier one, whole or not at all.
+
+    Raises:
+        MigrationError: The folder cannot be written.
+    """
+    partial = folder / f".{name}.{os.getpid()}.partial"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(partial, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(TypeAdapter(type(finding)).dump_json(finding, indent=2))
+        partial.replace(folder / f"{name}.json")
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise MigrationError(
+            f"Cannot write the assessment into {folder}",
+            why=str(error.strerror),
+            remedy="Free disk space, or name another folder in MIGRATION_HOME",
+        ) from error
+
+
+def read_finding(folder: Path, name: str, kind: type[Finding]) -> Finding | None:
+    """Return a finding; None where there is none.
+
+    Raises:
+        MigrationError: What stands there is none, or one of another version of this program.
+    """
+    path = folder / f"{name}.json"
+    try:
+        return TypeAdapter(kind).validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise MigrationError(
+            f"Cannot read {path}",
+            why="it is damaged, or another version of this program wrote it",
+            remedy="Assess again: accounts-migration assess SOURCE TARGET",
+        ) from error
