@@ -5,6 +5,7 @@ what happens (`accounts_migration.migration`) and how it looks (`accounts_migrat
 """
 
 import gc
+import logging
 import os
 import sys
 import warnings
@@ -18,6 +19,7 @@ from accounts_migration.errors import MigrationError, UsageError
 
 if TYPE_CHECKING:
     from accounts_migration.migration import Outcome
+    from accounts_migration.settings import Settings
 
 app = typer.Typer(
     help="Moves a legacy bank database into the Account Processing System and proves it to the cent and to the row.",
@@ -69,9 +71,31 @@ def _ended(outcome: "Outcome", log: Path, verb: str, summary: Path | None) -> ty
     from accounts_migration import console
 
     console.show_outcome(outcome, log, verb)
+    _note_end(outcome, verb)
     if summary:
         console.write_json(outcome, summary)
     return typer.Exit(0 if outcome.success else 1)
+
+
+def _start_log(settings: "Settings", what: str) -> Path:
+    """Start the command's log with what it is about to do; return the file."""
+    from accounts_migration import logs
+    from accounts_migration.resources import TargetResource
+
+    log = logs.start_log(settings.logs, quiet=False)
+    logs.note(f"{what}: source {settings.source_db}, target {TargetResource(settings.target_db).location}")
+    logs.note(f"policies other than the default: {settings.policies.model_dump_json(exclude_defaults=True)}")
+    return log
+
+
+def _note_end(outcome: "Outcome", verb: str) -> None:
+    """End the command's log as the terminal ends."""
+    from accounts_migration import logs
+
+    for problem in outcome.problems:
+        logs.note(problem, logging.ERROR)
+    word = verb if outcome.success else "FAILED" if outcome.loaded else "REFUSED"
+    logs.note(f"{word} in {outcome.seconds:.1f} s", logging.INFO if outcome.success else logging.ERROR)
 
 
 @app.command()
@@ -86,12 +110,12 @@ def migrate(
     summary: JsonOption = None,
 ) -> None:
     """Migrate SOURCE into TARGET: snapshot, clean, judge, load, add constraints, prove."""
-    from accounts_migration import console, logs, migration
+    from accounts_migration import console, migration
     from accounts_migration.settings import load_settings
 
     settings = load_settings(_policies(policy), source_db=source, target_db=target)
     console.refuse_unwritable(summary, "--json")
-    log = logs.start_log(settings.logs, quiet=False)
+    log = _start_log(settings, "migrate")
     outcome = migration.migrate(settings, batches or [])
     raise _ended(outcome, log, "MIGRATED", summary)
 
@@ -101,12 +125,12 @@ def verify(
     source: Source = None, target: TargetUrl = None, policy: PolicyOption = None, summary: JsonOption = None
 ) -> None:
     """Compare every row of TARGET with SOURCE; exit status 0 only if everything holds."""
-    from accounts_migration import console, logs, migration
+    from accounts_migration import console, migration
     from accounts_migration.settings import load_settings
 
     settings = load_settings(_policies(policy), source_db=source, target_db=target)
     console.refuse_unwritable(summary, "--json")
-    log = logs.start_log(settings.logs, quiet=False)
+    log = _start_log(settings, "verify")
     outcome = migration.verify(settings, keep_policies=bool(policy))
     raise _ended(outcome, log, "VERIFIED", summary)
 
@@ -120,14 +144,15 @@ def report(
     ] = None,
 ) -> None:
     """Write the report on TARGET, one HTML page and its JSON twin, to be read and signed."""
-    from accounts_migration import console, logs, migration
+    from accounts_migration import console, migration
     from accounts_migration.settings import load_settings
 
     settings = load_settings(target_db=target)
     console.refuse_unwritable_folder(folder)
-    log = logs.start_log(settings.logs, quiet=False)
+    log = _start_log(settings, "report")
     outcome = migration.report(settings, folder)
     console.show_report(outcome, log)
+    _note_end(outcome, "REPORTED")
     raise typer.Exit(0 if outcome.success else 1)
 
 
@@ -220,7 +245,7 @@ def _run_app() -> None:
     warnings.filterwarnings("ignore", message=".*is currently in (beta|preview)")
     # what is imported stays: the collector need not look at it again and again
     gc.disable()
-    from accounts_migration import console
+    from accounts_migration import console, logs
 
     gc.freeze()
     gc.enable()
@@ -228,7 +253,14 @@ def _run_app() -> None:
         app()
     except MigrationError as error:
         console.show_error(error)
+        logs.note(str(error), logging.ERROR)
         sys.exit(2 if isinstance(error, UsageError) else 1)
     except OSError as error:
         console.ERROR.print(f"The command failed: {error}", markup=False, soft_wrap=True)
+        logs.note(f"The command failed: {error}", logging.ERROR)
         sys.exit(1)
+    except KeyboardInterrupt:
+        logs.note("Stopped", logging.ERROR)
+        raise
+    finally:
+        logs.end_log()

@@ -176,6 +176,7 @@ def write_json(outcome: Outcome, path: Path) -> None:
         "control_totals_in_cents": [{**asdict(one), "unexplained": one.unexplained} for one in outcome.totals],
         "checks": [{"asset": check.asset, "check": check.check, "passed": check.passed} for check in outcome.checks],
         "problems": outcome.problems,
+        "run_id": outcome.run_id,
         "runs": outcome.runs,
         "seconds": round(outcome.seconds, 3),
     }  # fmt: skip

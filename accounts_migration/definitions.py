@@ -54,7 +54,7 @@ def build_defs(
         jobs=build_jobs(_target_location(chosen)),
         resources={name: _as_resource(value) for name, value in resources.items()},
         executor=dg.in_process_executor,
-        loggers={"console": migration_logger},
+        loggers={"console": migration_logger(chosen.logs)},
     )
 
 

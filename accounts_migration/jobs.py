@@ -3,6 +3,8 @@
 Here: selections by name. Not here: how a run is launched (`accounts_migration.cli`, the UI).
 """
 
+from typing import Any
+
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
@@ -10,6 +12,12 @@ SNAPSHOT_JOB, PREPARE_JOB, LOAD_JOB, VERIFY_JOB, REPORT_JOB = "snapshot", "prepa
 
 TARGET_TAG = "accounts_migration/target"
 """The tag that tells of a run which target it worked on, without its password."""
+
+RUN_TAG = "accounts_migration/run"
+"""The tag that tells of a Dagster run which command launched it: the id that is on each line of the command's log."""
+
+# without it Dagster's own logger would take the place of ours
+_LOGGED: dict[str, Any] = {"loggers": {"console": {}}}
 
 _SNAPSHOT = dg.AssetSelection.assets("legacy/snapshot")
 _PREPARED = dg.AssetSelection.groups("legacy", "cleaned") - _SNAPSHOT
@@ -24,30 +32,38 @@ def build_jobs(target: str | None = None) -> list[UnresolvedAssetJobDefinition]:
     tags = {} if target is None else {TARGET_TAG: target}
     return [
         dg.define_asset_job(
-            SNAPSHOT_JOB, _SNAPSHOT, tags=tags, description="Copy the legacy database and register its batches."
+            SNAPSHOT_JOB,
+            _SNAPSHOT,
+            tags=tags,
+            config=_LOGGED,
+            description="Copy the legacy database and register its batches.",
         ),
         dg.define_asset_job(
             PREPARE_JOB,
             _PREPARED,
             tags=tags,
+            config=_LOGGED,
             description="Read and clean all entities; nothing is written to the target.",
         ),
         dg.define_asset_job(
             LOAD_JOB,
             _LOADED,
             tags=tags,
+            config=_LOGGED,
             description="Load what was accepted, add the constraints, validate everything.",
         ),
         dg.define_asset_job(
             VERIFY_JOB,
             dg.AssetSelection.groups("validation") - _REPORTED,
             tags=tags,
+            config=_LOGGED,
             description="Compare the whole target with the present snapshot, row by row; write nothing.",
         ),
         dg.define_asset_job(
             REPORT_JOB,
             _REPORTED | _RULES,
             tags=tags,
+            config=_LOGGED,
             description="Write the report on the target, to be read and signed; write nothing into the target.",
         ),
     ]

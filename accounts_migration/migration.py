@@ -26,6 +26,7 @@ from accounts_migration.errors import MigrationError
 from accounts_migration.instance import open_instance
 from accounts_migration.io_managers import SnapshotIOManager, StagingIOManager
 from accounts_migration.jobs import LOAD_JOB, PREPARE_JOB, REPORT_JOB, SNAPSHOT_JOB, VERIFY_JOB
+from accounts_migration.logs import run_id
 from accounts_migration.partitions import EMPTY
 from accounts_migration.reconciliation.accounting import BatchLaw, laws, total
 from accounts_migration.reconciliation.promises import ControlTotal
@@ -52,6 +53,7 @@ class Outcome:
     seconds: float = 0.0
     target: str = ""
     report: Mapping[str, object] = field(default_factory=dict)
+    run_id: str | None = field(default_factory=run_id)
 
     def take(self, run: RunOutcome) -> bool:
         """Add what a run recorded; return whether it succeeded."""

@@ -13,6 +13,8 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from dagster_shared.error import SerializableErrorInfo
 
 from accounts_migration.errors import MigrationError
+from accounts_migration.jobs import RUN_TAG
+from accounts_migration.logs import run_id
 from accounts_migration.partitions import BATCHES
 
 _INTERRUPTIONS = (DagsterExecutionInterruptedError, KeyboardInterrupt)
@@ -64,9 +66,9 @@ def run_job(
     Raises:
         MigrationError: Somebody stopped the run.
     """
-    tags = {}
+    tags = {RUN_TAG: launched_by} if (launched_by := run_id()) else {}
     if batches:
-        tags = {ASSET_PARTITION_RANGE_START_TAG: batches[0], ASSET_PARTITION_RANGE_END_TAG: batches[-1]}
+        tags |= {ASSET_PARTITION_RANGE_START_TAG: batches[0], ASSET_PARTITION_RANGE_END_TAG: batches[-1]}
     try:
         result = definitions.resolve_job_def(job).execute_in_process(
             instance=instance,

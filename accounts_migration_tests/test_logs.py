@@ -1,6 +1,8 @@
 """The log of each command: one file of its own, and nothing in it or on the terminal but what an asset says."""
 
+import json
 import logging
+import re
 import stat
 import subprocess
 import sys
@@ -10,16 +12,16 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from accounts_migration.logs import NAME, migration_logger, start_log
+from accounts_migration.jobs import RUN_TAG
+from accounts_migration.logs import end_log, logs_of, migration_logger, note, run_id, start_log
+from accounts_migration_tests.commands import PASSWORD, command, write_bank
 
 
 @pytest.fixture(autouse=True)
 def _handlers() -> Iterator[None]:
     """Close the log files after the test."""
     yield
-    for handler in logging.getLogger(NAME).handlers:
-        handler.close()
-    logging.getLogger(NAME).handlers.clear()
+    end_log()
 
 
 def test_each_command_has_a_log_of_its_own_also_within_one_second(tmp_path: Path) -> None:
@@ -73,10 +75,120 @@ def test_what_an_asset_says_is_told_and_what_dagster_says_of_its_steps_is_not(
         """Is never reached, either."""
 
     log = start_log(tmp_path, quiet=False)
-    definitions = dg.Definitions(assets=[first, second, third], loggers={"console": migration_logger})
+    definitions = dg.Definitions(assets=[first, second, third], loggers={"console": migration_logger(tmp_path)})
     run = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
         raise_on_error=False, run_config={"loggers": {"console": {}}}
     )
     assert not run.success
     assert capsys.readouterr().err == "  said by an asset\n"
-    assert [line.partition(" - ")[2] for line in log.read_text().splitlines()] == ["INFO - said by an asset"]
+    lines = [line.split(" - ", 2) for line in log.read_text().splitlines()]
+    assert {run for _, run, _ in lines} == {run_id()}
+    assert [said for _, _, said in lines[1:]] == [
+        f'INFO - Started execution of run for "__ASSET_JOB". Dagster run {run.run_id}',
+        "INFO - said by an asset",
+        "ERROR - Execution of run for \"__ASSET_JOB\" failed. Steps failed: ['first']. Dagster run " + run.run_id,
+    ]
+
+
+LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ - (\d{8}_\d{6}-[0-9a-f]{6}) - (INFO|WARNING|ERROR) - .+")
+
+
+@pytest.fixture
+def spoken() -> dg.AssetsDefinition:
+    @dg.asset
+    def spoken(context: dg.AssetExecutionContext) -> None:
+        context.log.info("first line\nsecond line")
+
+    return spoken
+
+
+def test_every_line_of_a_command_bears_its_run_id_as_do_its_dagster_runs_and_its_summary(tmp_path: Path) -> None:
+    """And neither a password nor a person of the bank is in it."""
+    source = write_bank(tmp_path / "legacy.db")
+    done = command(tmp_path, "migrate", source, "accounts.db", "--json", "summary.json", LOG_DIR="logs")
+    assert done.returncode == 0, done.stderr
+    [log] = (tmp_path / "logs").iterdir()
+    text = log.read_text()
+    lines = [LINE.fullmatch(line) for line in text.splitlines()]
+    assert [line for line in lines if line is None] == []
+    [run] = {line[1] for line in lines if line is not None}
+    assert log.name == f"migration_{run.partition('-')[0]}.log"
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    with dg.DagsterInstance.from_config(str(tmp_path / "var" / "dagster")) as instance:
+        tags = {one.run_id: one.tags[RUN_TAG] for one in instance.get_runs()}
+    assert (summary["run_id"], tags) == (run, dict.fromkeys(summary["runs"], run))
+    assert f"migrate: source {source}, target {tmp_path / 'accounts.db'}" in text
+    assert text.splitlines()[-1].partition(" - INFO - ")[2].startswith("MIGRATED in ")
+    assert [word for word in ("Byron", "BYRON", "Ada@", "ada@", "555-1815") if word in text] == []
+
+
+def test_a_refusal_ends_the_log_without_its_password(tmp_path: Path) -> None:
+    source = write_bank(tmp_path / "legacy.db")
+    url = f"postgresql://me:{PASSWORD}@127.0.0.1:1/accounts"
+    done = command(tmp_path, "migrate", source, url, LOG_DIR="logs")
+    assert done.returncode == 1
+    [log] = (tmp_path / "logs").iterdir()
+    text = log.read_text()
+    assert PASSWORD not in text + done.stdout + done.stderr
+    assert f"migrate: source {source}, target postgresql://me@127.0.0.1:1/accounts" in text
+    assert " - ERROR - Cannot connect to the target postgresql://me@127.0.0.1:1/accounts: " in text.splitlines()[-1]
+
+
+def test_a_run_that_no_command_launched_has_a_log_of_its_own(tmp_path: Path, spoken: dg.AssetsDefinition) -> None:
+    """Its lines bear the id that it was given, as the runs of one command do, else its own."""
+    job = dg.define_asset_job("job", "*", config={"loggers": {"console": {}}})
+    definitions = dg.Definitions(assets=[spoken], jobs=[job], loggers={"console": migration_logger(tmp_path)})
+    runs = [definitions.resolve_job_def("job").execute_in_process(tags=tags) for tags in ({}, {RUN_TAG: "given"})]
+    ids = [runs[0].run_id, "given"]
+    logs = [list(logs_of(tmp_path, [one])) for one in ids]
+    assert [len(one) for one in logs] == [1, 1]
+    for one, run, [log] in zip(ids, runs, logs, strict=True):
+        assert [line.split(" - ", 1)[1] for line in log.read_text().splitlines()] == [
+            f'{one} - INFO - Started execution of run for "job". Dagster run {run.run_id}',
+            f"{one} - INFO - first line second line",
+            f'{one} - INFO - Finished execution of run for "job". Dagster run {run.run_id}',
+        ]
+
+
+def test_a_log_that_cannot_be_written_any_more_is_told_once_and_stops_nothing(tmp_path: Path) -> None:
+    program = (
+        "import logging, sys, pathlib, resource; from accounts_migration import logs\n"
+        "logs.start_log(pathlib.Path(sys.argv[1]), quiet=True)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))\n"
+        "for _ in range(50): logs.note('x' * 100)\n"
+        "logs.end_log(); print('went on')"
+    )
+    done = subprocess.run(  # noqa: S603  # this interpreter
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
+    )
+    [log] = tmp_path.iterdir()
+    assert (done.stdout, done.stderr) == (
+        "went on\n",
+        f"The log {log} cannot be written: [Errno 27] File too large. The run goes on\n",
+    )
+
+
+def test_a_traceback_does_not_reach_the_log(tmp_path: Path) -> None:
+    log = start_log(tmp_path, quiet=True)
+    try:
+        raise ValueError("a row of Byron")
+    except ValueError:
+        logging.getLogger("accounts_migration").exception("it failed")
+    assert log.read_text().splitlines()[-1].endswith(" - ERROR - it failed")
+
+
+def test_what_is_noted_without_a_log_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    note("unheard", logging.ERROR)
+    assert capsys.readouterr() == ("", "")
+    assert run_id() is None
+
+
+def test_logs_are_found_by_their_runs_and_links_are_not_followed(tmp_path: Path) -> None:
+    logs = {}
+    for _ in range(3):
+        path = start_log(tmp_path, quiet=True)
+        logs[str(run_id())] = path
+    first, second, third = logs
+    logs[second].rename(tmp_path / "elsewhere")
+    logs[second].symlink_to(tmp_path / "elsewhere")
+    assert set(logs_of(tmp_path, [third, second, first, "another"])) == {logs[first], logs[third]}
