@@ -117,6 +117,17 @@ class TargetResource:
         """Remember the address; nothing is opened yet."""
         self._url = url
 
+    @property
+    def url(self) -> str:
+        """Return the address as it was given; it may hold a password.
+
+        Raises:
+            UsageError: None is set.
+        """
+        if not self._url:
+            raise UsageError("No target is named", why="TARGET_DB is not set", remedy="Set TARGET_DB, or name TARGET")
+        return self._url
+
     @contextlib.contextmanager
     def open(self) -> Iterator[Target]:
         """Open the target.
@@ -124,9 +135,7 @@ class TargetResource:
         Raises:
             MigrationError: None is set, or it cannot be reached.
         """
-        if not self._url:
-            raise UsageError("No target is named", why="TARGET_DB is not set", remedy="Set TARGET_DB, or name TARGET")
-        with open_target(self._url) as target:
+        with open_target(self.url) as target:
             yield target
 
     @property

@@ -16,6 +16,7 @@ from accounts_migration.entities.policies import Policies
 from accounts_migration.errors import UsageError
 
 POLICY_FILE = "migration.toml"
+_EMPTY_MEANS_NONE = ("SERVICE_STOP", "SERVICE_START", "SERVICE_HEALTH_URL")
 
 
 class Settings(BaseSettings):
@@ -32,6 +33,13 @@ class Settings(BaseSettings):
     staging: str | None = Field(default=None, description="folder or fsspec URL; default MIGRATION_HOME/staging")
     dagster_home: Path | None = Field(default=None, description="default MIGRATION_HOME/dagster")
     migration_policies: Path | None = Field(default=None, description="TOML file with a table [policies]")
+    pg_dump: Path | None = Field(default=None, description="the program; default found by the server's version")
+    backup_retention_days: int = Field(default=30, ge=1, description="older backups of the target are deleted")
+    service_stop: str | None = Field(default=None, description="stops the service; default by systemctl, '' for none")
+    service_start: str | None = Field(default=None, description="starts the service; default by systemctl")
+    # it may hold a password, so it is not printed
+    service_health_url: str | None = Field(default=None, repr=False, description="default port 6600, /api/health")
+    service_timeout: float = Field(default=60, gt=0, description="seconds to stop, to start, to become healthy")
     policies: Policies = Field(default_factory=Policies)
 
     @property
@@ -67,7 +75,7 @@ def load_settings(policies: Mapping[str, Any] | None = None, **values: Any) -> S
     """
     given = {name: value for name, value in values.items() if value is not None}
     try:
-        base = Settings(**given)
+        base = Settings(**(_emptied() | given))
         chosen = {**_from_file(base.migration_policies), **_from_environment(), **(policies or {})}
         return base.model_copy(update={"policies": Policies(**chosen)})
     except ValidationError as error:
@@ -91,6 +99,14 @@ def _from_environment() -> dict[str, str]:
         name: os.environ[name] for name in map(str.upper, Policies.model_fields) if os.environ.get(name)
     }
     return {name.lower(): value for name, value in found.items()}
+
+
+def _emptied() -> dict[str, str]:
+    """Return the settings that are set to nothing and mean it: "there is no service here"."""
+    from dotenv import dotenv_values
+
+    found = {**dotenv_values(".env"), **os.environ}
+    return {name.lower(): "" for name in _EMPTY_MEANS_NONE if found.get(name) == ""}
 
 
 def _dot_env() -> dict[str, str]:

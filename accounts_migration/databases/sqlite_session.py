@@ -54,8 +54,7 @@ class SqliteSession(Session):
 
     def units(self, column: str, scale: int) -> str:
         """Round to an integer."""
-        # arithmetic instead of round(): a function call for each cell would take half of the scan's time
-        return f"CAST({column} * {scale} + iif({column} < 0, -0.5, 0.5) AS INTEGER)"
+        return _units(column, scale)
 
     def version(self) -> str:
         """Ask the library that reads the file."""
@@ -63,15 +62,11 @@ class SqliteSession(Session):
 
     def sums(self, column: str, scale: int) -> str:
         """Sum integers, high and low digits apart: their sum alone could overflow 64 bits."""
-        units = self.units(column, scale)
-        return f"sum({units} / 1000000) || ' ' || sum({units} % 1000000)"
+        return exact_sum(column, scale)
 
     def read_sum(self, value: object) -> int:
         """Put the two parts together."""
-        if value is None:
-            return 0
-        high, low = str(value).split()
-        return int(high) * 1_000_000 + int(low)
+        return read_exact_sum(value)
 
     def explanation(self, error: dbapi.Error) -> MigrationError:
         """Tell the constraint, or SQLite's own words where these name no value."""
@@ -94,6 +89,25 @@ class SqliteSession(Session):
             why=f"SQLite failed ({type(error).__name__})",
             remedy="Check the file with `PRAGMA integrity_check`, then run again",
         )
+
+
+def _units(column: str, scale: int) -> str:
+    # arithmetic instead of round(): a function call for each cell would take half of the scan's time
+    return f"CAST({column} * {scale} + iif({column} < 0, -0.5, 0.5) AS INTEGER)"
+
+
+def exact_sum(column: str, scale: int) -> str:
+    """Return the SQL of a decimal column's exact sum in units of 1/scale, for any SQLite connection."""
+    units = _units(column, scale)
+    return f"sum({units} / 1000000) || ' ' || sum({units} % 1000000)"
+
+
+def read_exact_sum(value: object) -> int:
+    """Return the sum that `exact_sum` selected; 0 over no rows."""
+    if value is None:
+        return 0
+    high, low = str(value).split()
+    return int(high) * 1_000_000 + int(low)
 
 
 _KNOWN_FAILURES = (

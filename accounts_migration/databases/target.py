@@ -12,7 +12,16 @@ from accounts_migration.databases.sqlite_target import SqliteTarget
 from accounts_migration.databases.target_interface import Target
 from accounts_migration.errors import UsageError
 
-__all__ = ["BatchLoaded", "BatchToLoad", "RecordedBatch", "Snapshot", "Target", "open_target", "target_location"]
+__all__ = [
+    "BatchLoaded",
+    "BatchToLoad",
+    "RecordedBatch",
+    "Snapshot",
+    "Target",
+    "open_target",
+    "target_location",
+    "target_path",
+]
 
 
 def open_target(url: str) -> Target:
@@ -26,13 +35,23 @@ def open_target(url: str) -> Target:
         UsageError: The path or URL is wrong.
         MigrationError: The server cannot be reached or refuses; without the password.
     """
+    path = target_path(url)
+    return PostgresTarget(url) if path is None else SqliteTarget(path)
+
+
+def target_path(url: str) -> Path | None:
+    """Return the path of a SQLite target; None for one in PostgreSQL.
+
+    Raises:
+        UsageError: The path or URL is wrong.
+    """
     scheme, separator, rest = url.partition("://")
     if not separator:
-        return SqliteTarget(_path(url))
+        return _path(url)
     if scheme == "sqlite" and rest.startswith("/"):
-        return SqliteTarget(_path(rest[1:]))
+        return _path(rest[1:])
     if scheme in ("postgresql", "postgres"):
-        return PostgresTarget(url)
+        return None
     raise UsageError(
         "Cannot open the target",
         why=f"a URL that begins with {scheme}:// is none of a target",
@@ -46,10 +65,8 @@ def target_location(url: str) -> str:
     Raises:
         UsageError: The path or URL is wrong.
     """
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme == "sqlite":
-        return str(_path(rest.removeprefix("/") if separator else url).resolve())
-    return display_name(url)
+    path = target_path(url)
+    return display_name(url) if path is None else str(path.resolve())
 
 
 def _path(text: str) -> Path:

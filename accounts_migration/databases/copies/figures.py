@@ -1,0 +1,69 @@
+"""What stands in a database, as a backup is held against what it restores: rows and exact totals of every table.
+
+Here: the figures and their comparison. Not here: how an engine gathers them (`sqlite`, `postgres`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from accounts_migration.databases.target_schema import BOOKKEEPING, ENTITIES, TABLES, kind_of
+
+MEASURES: dict[str, dict[str, int]] = {
+    name: {column.name: kind_of(column).scale for column in TABLES[name].columns if kind_of(column).scale > 1}
+    for name in (*ENTITIES, *BOOKKEEPING)
+}
+"""Our table -> column with decimals -> how many units make one; other tables are digested row by row instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableFigures:
+    """One table: `totals` by column in cents (rates in millionths); `digest` of all rows where it is none of ours."""
+
+    rows: int
+    totals: dict[str, int] = field(default_factory=dict)
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """All tables of a database.
+
+    Args:
+        tables: By name; in PostgreSQL those outside of the target's schema with theirs, as `audit.entry`.
+        migrated: Snapshot and digest of the policies of the batch that was loaded last; None before any.
+    """
+
+    tables: dict[str, TableFigures] = field(default_factory=dict)
+    migrated: tuple[str, str] | None = None
+
+    @property
+    def others(self) -> Mapping[str, TableFigures]:
+        """Return the tables that are none of ours."""
+        return {name: one for name, one in self.tables.items() if name not in MEASURES}
+
+    def differences(self, found: "Figures", *, rows_alone: bool = False) -> list[str]:
+        """Return what differs in `found`, a sentence for each table; empty where it is the same.
+
+        Args:
+            found: What stands in the other place.
+            rows_alone: Whether `found` tells numbers of rows, of some tables alone.
+        """
+        if rows_alone:
+            pairs: list[tuple[str, TableFigures | None, TableFigures | None]] = [
+                (name, TableFigures(self.tables[name].rows), one) for name, one in sorted(found.tables.items())
+            ]
+        else:
+            names = sorted({*self.tables, *found.tables})
+            pairs = [(name, self.tables.get(name), found.tables.get(name)) for name in names]
+        return [line for pair in pairs if (line := _difference(*pair))]
+
+
+def _difference(name: str, expected: TableFigures | None, found: TableFigures | None) -> str | None:
+    if expected is None or found is None:
+        return f"table {name} is {'missing' if found is None else 'there, and should not be'}"
+    if expected.rows != found.rows:
+        return f"table {name} has {found.rows:,} rows, not {expected.rows:,}"
+    columns = [column for column, total in expected.totals.items() if found.totals.get(column) != total]
+    if columns:
+        return f"table {name} has other totals of {', '.join(columns)}"
+    return f"table {name} has other rows" if expected.digest != found.digest else None

@@ -1,0 +1,364 @@
+"""Backups of the target: taken before the first write of a migration, proved by restoring them, found again.
+
+Here: the folder of a backup and its manifest, which backup undoes a migration, and how long backups are kept (guide,
+"Rollback Procedures" and "Post-Migration Tasks"). A backup is written aside and renamed when it is whole and proved;
+its folder is never changed afterwards. Not here: how an engine copies itself (`accounts_migration.databases.copies`),
+and putting a backup back (`accounts_migration.operations.rollback`).
+"""
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO, Literal
+
+from accounts_migration.databases.copies.engine import Engine, State
+from accounts_migration.databases.copies.figures import Figures, TableFigures
+from accounts_migration.databases.copies.postgres import PostgresEngine
+from accounts_migration.databases.copies.sqlite import SqliteEngine
+from accounts_migration.databases.target import target_location, target_path
+from accounts_migration.errors import MigrationError, UsageError
+
+MANIFEST = "backup.json"
+_PREFIX, _PARTIAL, _IN_USE = "target-", ".partial-target-", "in-use"
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A whole backup, as its manifest tells it.
+
+    Args:
+        folder: Where it stands; its name is the backup's id.
+        taken_at: UTC, whole seconds, ISO 8601.
+        engine: `sqlite` or `postgresql`.
+        target: Where the target is, without its password: an absolute path or the URL.
+        state: What stood in the target: `nothing` (no file), `empty` (a database without a table) or `data`. Only
+            `data` has a file; rolling back to the others gives an empty target again.
+        file: The name of the file in the folder; empty where there is none.
+        sha256: Of the file; empty where there is none.
+        size: Of the file in bytes.
+        figures: Rows and exact totals of every table, of the very state that the file holds.
+        version: The engine's own version.
+        restored: Whether it was proved by restoring it; False where it could only be read through.
+        remark: Why it could not be restored.
+        seconds: How long it took, with its proof.
+    """
+
+    folder: Path
+    taken_at: str
+    engine: Literal["sqlite", "postgresql"]
+    target: str
+    state: State
+    file: str
+    sha256: str
+    size: int
+    figures: Figures
+    version: str
+    restored: bool
+    remark: str
+    seconds: float
+
+    @property
+    def backup_id(self) -> str:
+        """Return the name by which `--to` knows it."""
+        return self.folder.name
+
+    @property
+    def path(self) -> Path | None:
+        """Return the file; None where nothing stood in the target."""
+        return self.folder / self.file if self.file else None
+
+    @property
+    def rows(self) -> int:
+        """Return the number of rows of all tables."""
+        return sum(table.rows for table in self.figures.tables.values())
+
+    def __str__(self) -> str:
+        """Return what it holds, in a few words."""
+        if self.state == "nothing":
+            return "nothing stood there"
+        if self.state == "empty":
+            return "the target was empty"
+        return f"{len(self.figures.tables)} tables, {self.rows:,} rows, {self.size:,} bytes"
+
+
+def engine_of(url: str, pg_dump: Path | None = None) -> Engine:
+    """Return the side of backup and rollback that fits the target; nothing is opened.
+
+    Raises:
+        UsageError: The path or URL is wrong.
+    """
+    path = target_path(url)
+    return PostgresEngine(url, pg_dump) if path is None else SqliteEngine(path)
+
+
+def take_backup(url: str, folder: Path, *, pg_dump: Path | None = None) -> Backup:
+    """Copy the target in one consistent state into a new folder, prove the copy by restoring it, and return it.
+
+    A target that does not exist or holds no table gives a backup that says so, in a few milliseconds. Whoever writes to
+    the target meanwhile is not disturbed.
+
+    Args:
+        url: The target.
+        folder: BACKUP_DIR.
+        pg_dump: The setting PG_DUMP.
+
+    Raises:
+        UsageError: The URL, or PG_DUMP, cannot be used.
+        MigrationError: The target cannot be read, the folder cannot be written, there is no pg_dump of the server's
+            version, or what was restored is not what was copied. No backup is left behind then.
+    """
+    engine, location = engine_of(url, pg_dump), target_location(url)
+    began, started = time.monotonic(), datetime.now(UTC)
+    with _writing(folder, engine.name), _partial_folder(folder) as partial:
+        dump = engine.dump(partial)
+        rehearsal = engine.rehearse(dump.file, partial) if dump.file else None
+        if rehearsal is not None:
+            _refuse_different(engine.name, dump.figures, rehearsal.figures, rows_alone=not rehearsal.restored)
+        backup = Backup(
+            folder=folder / f"{_PREFIX}{started:%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}",
+            taken_at=started.replace(microsecond=0).isoformat(),
+            engine=engine.kind,
+            target=location,
+            state=dump.state,
+            file=dump.file.name if dump.file else "",
+            sha256=fingerprint(dump.file) if dump.file else "",
+            size=dump.file.stat().st_size if dump.file else 0,
+            figures=dump.figures,
+            version=dump.version,
+            restored=rehearsal is None or rehearsal.restored,
+            remark=rehearsal.remark if rehearsal else "",
+            seconds=round(time.monotonic() - began, 3),
+        )
+        if dump.file:
+            _onto_disk(dump.file)
+        _write(partial / MANIFEST, json.dumps({**asdict(backup), "folder": backup.backup_id}, indent=2))
+        _onto_disk(partial)
+        partial.rename(backup.folder)
+        (backup.folder / _IN_USE).unlink()
+        _onto_disk(folder)
+    return backup
+
+
+def verify_backup(backup: Backup, url: str, *, pg_dump: Path | None = None) -> Backup:
+    """Prove a backup anew: its file is what was written, and restoring it gives what was counted.
+
+    Args:
+        backup: The backup.
+        url: The target that it is of; a PostgreSQL server has the scratch database.
+        pg_dump: The setting PG_DUMP.
+
+    Returns:
+        The backup; `restored` and `remark` tell how it was proved this time, `seconds` how long that took.
+
+    Raises:
+        MigrationError: The file is missing or was changed, cannot be restored, or gives other rows or totals.
+    """
+    began = time.monotonic()
+    refuse_changed(backup)
+    if backup.path is None:
+        return replace(backup, seconds=round(time.monotonic() - began, 3))
+    engine = engine_of(url, pg_dump)
+    with _writing(backup.folder.parent, engine.name), _partial_folder(backup.folder.parent) as partial:
+        rehearsal = engine.rehearse(backup.path, partial)
+    _refuse_different(engine.name, backup.figures, rehearsal.figures, rows_alone=not rehearsal.restored)
+    seconds = round(time.monotonic() - began, 3)
+    return replace(backup, restored=rehearsal.restored, remark=rehearsal.remark, seconds=seconds)
+
+
+def refuse_changed(backup: Backup) -> None:
+    """Raise MigrationError where the file of a backup is not the one that was written."""
+    if backup.path is None:
+        return
+    try:
+        changed = fingerprint(backup.path) != backup.sha256
+        why = f"{backup.path} was changed since: its sha256 is not the one of the manifest"
+    except OSError as error:
+        changed, why = True, f"{backup.path}: {error.strerror}"
+    if changed:
+        raise MigrationError(
+            f"Cannot use the backup {backup.backup_id}",
+            why=why,
+            remedy="Bring its folder back from your own copies, or name another backup with --to",
+        )
+
+
+def list_backups(folder: Path, target: str | None = None) -> list[Backup]:
+    """Return the whole backups in BACKUP_DIR, newest first; a folder that is none is passed over.
+
+    Args:
+        folder: BACKUP_DIR.
+        target: Only those of this target, as `target_location` gives it; None returns all.
+    """
+    manifests = sorted(folder.glob(f"{_PREFIX}*/{MANIFEST}"), reverse=True)
+    found = (_read(path.parent) for path in manifests)
+    return [backup for backup in found if backup is not None and target in (None, backup.target)]
+
+
+def latest_backup(folder: Path, target: str) -> Backup | None:
+    """Return the newest backup of a target; None where there is none."""
+    return next(iter(list_backups(folder, target)), None)
+
+
+def backup_before(backups: list[Backup], migrated: tuple[str, str] | None) -> Backup | None:
+    """Return the newest backup from before a migration, however often it was begun again since.
+
+    Args:
+        backups: Those of the target, newest first.
+        migrated: Snapshot and digest of the policies of the batch that the target has loaded last; None before any.
+
+    Returns:
+        The newest backup that holds the work of another migration, or of none; None where there is no such backup.
+    """
+    return next((one for one in backups if migrated is None or one.figures.migrated != migrated), None)
+
+
+def find_backup(folder: Path, target: str, name: str) -> Backup:
+    """Return the backup of a target by its id, or by the path of its folder.
+
+    Raises:
+        UsageError: There is no whole backup of that name, or it is one of another target.
+    """
+    place = Path(name) if "/" in name else folder / name
+    backup = _read(place.resolve()) if (place / MANIFEST).is_file() else None
+    if backup is None or backup.target != target:
+        raise UsageError(
+            f"There is no backup {name} of {target}",
+            why="it is no whole backup" if backup is None else f"it is a backup of {backup.target}",
+            remedy="Name one of those that `accounts-migration backup --list` shows",
+        )
+    return backup
+
+
+def forget_old_backups(folder: Path, target: str, days: int, now: datetime) -> list[Backup]:
+    """Delete the backups of a target that are older than some days, and return them.
+
+    Kept in any case: the newest one, the one that undoes what it holds (see `backup_before`), backups of other targets,
+    and whatever is no whole backup of ours.
+
+    Raises:
+        MigrationError: One cannot be deleted.
+    """
+    backups = list_backups(folder, target)
+    if not backups:
+        return []
+    kept = [backups[0], backup_before(backups, backups[0].figures.migrated)]
+    limit = now - timedelta(days=days)
+    old = [one for one in backups if datetime.fromisoformat(one.taken_at) < limit and one not in kept]
+    with _writing(folder, target):
+        for backup in old:
+            # renamed first: half a backup must not look whole
+            dying = folder / f"{_PARTIAL}{backup.backup_id}"
+            backup.folder.rename(dying)
+            shutil.rmtree(dying)
+    return old
+
+
+def fingerprint(path: Path) -> str:
+    """Return the sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(folder: Path) -> Backup | None:
+    """Return the backup in a folder; None where there is no whole one."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        figures = manifest["figures"]
+        tables = {name: TableFigures(**one) for name, one in figures["tables"].items()}
+        migrated = tuple(figures["migrated"]) if figures["migrated"] else None
+        backup = Backup(**{**manifest, "folder": folder, "figures": Figures(tables, migrated)})
+        if backup.path is not None and backup.path.stat().st_size != backup.size:
+            return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return backup
+
+
+def _refuse_different(name: str, expected: Figures, found: Figures, *, rows_alone: bool) -> None:
+    differences = expected.differences(found, rows_alone=rows_alone)
+    if differences:
+        raise MigrationError(
+            f"The backup of {name} is not good",
+            why=f"restored, it is not what was copied: {'; '.join(differences[:3])}",
+            remedy="Take it again; if it happens again, look at the disk",
+        )
+
+
+@contextmanager
+def _writing(folder: Path, name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        raise MigrationError(
+            f"Cannot write a backup of {name} into {folder}",
+            why=error.strerror or str(error),
+            remedy="Free disk space, then run again"
+            if full
+            else "Free disk space, or name a folder that this user may write to in BACKUP_DIR; then run again",
+        ) from error
+
+
+@contextmanager
+def _partial_folder(folder: Path) -> Iterator[Path]:
+    """Yield a new folder; whatever is still in it afterwards is deleted, now or, after a kill, by the next backup."""
+    _make_private(folder)
+    _delete_left(folder)
+    partial, mark = _marked_folder(folder)
+    try:
+        with mark:
+            yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _marked_folder(folder: Path) -> tuple[Path, IO[str]]:
+    while True:
+        partial = folder / f"{_PARTIAL}{os.getpid()}-{secrets.token_hex(4)}"
+        partial.mkdir(mode=0o700)
+        mark = (partial / _IN_USE).open("x")
+        fcntl.flock(mark, fcntl.LOCK_EX)
+        if (partial / _IN_USE).exists():
+            return partial, mark
+        # another backup took it for a dead one's before it was locked
+        mark.close()
+
+
+def _delete_left(folder: Path) -> None:
+    """Delete what a killed process left: the mark of its backup can be locked, or it was deleting an old one."""
+    for mark in folder.glob(f"{_PARTIAL}*/{_IN_USE}"):
+        with suppress(OSError), mark.open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(mark.parent, ignore_errors=True)
+    for dying in folder.glob(f"{_PARTIAL}{_PREFIX}*"):
+        shutil.rmtree(dying, ignore_errors=True)
+
+
+def _make_private(folder: Path) -> None:
+    if not folder.exists():
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def _write(path: Path, text: str) -> None:
+    with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _onto_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

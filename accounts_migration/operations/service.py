@@ -1,0 +1,207 @@
+"""The service that uses the target: stopping it, starting it, and knowing that it is healthy again.
+
+Here: the two commands and the health URL, each with a deadline (guide, "Rollback Procedures"). Not here: when a service
+is stopped (`accounts_migration.operations.rollback`), and requests that test what it answers.
+"""
+
+import http.client
+import shlex
+import shutil
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from accounts_migration.errors import MigrationError, UsageError
+from accounts_migration.settings import Settings
+
+DEFAULT_STOP, DEFAULT_START = "systemctl stop accounts-api", "systemctl start accounts-api"
+DEFAULT_HEALTH_URL = "http://127.0.0.1:6600/api/health"
+
+_NOT_CONFIGURED = "there is no service here: SERVICE_STOP and SERVICE_START are not set, and {}"
+_EMPTY = "there is no command to {} a service: its setting is empty"
+_UNIT_NOT_LOADED = 5
+_SECONDS_BETWEEN_QUESTIONS = 0.1
+_SECONDS_FOR_AN_ANSWER = 5.0
+_MOST_CHARACTERS_TOLD = 300
+# a proxy of the environment is not asked: the service is on this machine
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """An answer of the health URL: `status` is its HTTP status, `seconds` how long was waited until it was healthy."""
+
+    status: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """How the service is stopped, started and asked for its health.
+
+    Args:
+        stop_command: Its words; empty where there is no service here.
+        start_command: The same for starting.
+        health_url: Where it tells that it is healthy; empty where nobody asks.
+        timeout: Seconds that each of stopping, starting and becoming healthy may take.
+        is_assumed: Whether nobody configured the commands: where systemd or its unit is missing, there is no service.
+    """
+
+    stop_command: tuple[str, ...]
+    start_command: tuple[str, ...]
+    health_url: str
+    timeout: float
+    is_assumed: bool = False
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Service":
+        """Return the service that the settings describe.
+
+        Raises:
+            UsageError: A command cannot be split into words, or the URL is none of HTTP.
+        """
+        stop, start = settings.service_stop, settings.service_start
+        assumed = stop is None and start is None
+        stop_words = _words("SERVICE_STOP", DEFAULT_STOP if stop is None else stop)
+        start_words = _words("SERVICE_START", DEFAULT_START if start is None else start)
+        url = DEFAULT_HEALTH_URL if settings.service_health_url is None else settings.service_health_url
+        if assumed and settings.service_health_url is None and shutil.which(stop_words[0]) is None:
+            # nobody spoke of a service, and none can be here: nothing is to be asked either
+            url = ""
+        _refuse_other_urls(url)
+        return cls(stop_words, start_words, url, settings.service_timeout, assumed)
+
+    def stop(self) -> str:
+        """Stop the service, wait until it answers no more, and return what was done in a sentence.
+
+        Raises:
+            MigrationError: The command cannot be started, fails, or is not done in time; or the service still answers.
+        """
+        absent = self._run("stop", self.stop_command)
+        if absent is None and self.health_url:
+            self._wait_until_silent()
+        return absent or f"the service was stopped ({shlex.join(self.stop_command)})"
+
+    def start(self) -> str:
+        """Start the service and return what was done in a sentence; it may not be healthy yet.
+
+        Raises:
+            MigrationError: The command cannot be started, fails, or is not done in time.
+        """
+        absent = self._run("start", self.start_command)
+        return absent or f"the service was started ({shlex.join(self.start_command)})"
+
+    def ask(self) -> int | None:
+        """Return the HTTP status of the health URL now; None where nothing answers."""
+        try:
+            with _OPENER.open(self.health_url, timeout=min(self.timeout, _SECONDS_FOR_AN_ANSWER)) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+        except (OSError, ValueError, http.client.HTTPException):
+            # refused, too slow, or an answer that is no HTTP
+            return None
+
+    def wait_until_healthy(self) -> Health | None:
+        """Ask until the service is healthy; None where no health URL is set. An HTTP error is not healthy.
+
+        Raises:
+            MigrationError: It did not become healthy in time; names the last answer.
+        """
+        if not self.health_url:
+            return None
+        started = time.monotonic()
+        while True:
+            status = self.ask()
+            seconds = time.monotonic() - started
+            if status is not None and 200 <= status < 300:
+                return Health(status, round(seconds, 3))
+            if seconds >= self.timeout:
+                break
+            time.sleep(_SECONDS_BETWEEN_QUESTIONS)
+        answer = "nothing answers" if status is None else f"its last answer was HTTP {status}"
+        raise MigrationError(
+            "The service is not healthy",
+            why=f"{answer} at {shown_url(self.health_url)}, {self.timeout:g} s after the first question",
+            remedy="Look into the service's log, and start it; set SERVICE_TIMEOUT higher if it needs longer",
+        )
+
+    def _wait_until_silent(self) -> None:
+        deadline = time.monotonic() + self.timeout
+        while self.ask() is not None:
+            if time.monotonic() >= deadline:
+                raise MigrationError(
+                    "The service was not stopped",
+                    why=f"it still answers at {shown_url(self.health_url)} after {shlex.join(self.stop_command)}",
+                    remedy="Check SERVICE_STOP and SERVICE_HEALTH_URL; stop the service by hand to go on",
+                )
+            time.sleep(_SECONDS_BETWEEN_QUESTIONS)
+
+    def _run(self, verb: str, command: tuple[str, ...]) -> str | None:
+        """Run the command; return why there was none to run, None where it was run."""
+        if not command:
+            return _EMPTY.format(verb)
+        if self.is_assumed and shutil.which(command[0]) is None:
+            return _NOT_CONFIGURED.format(f"this machine has no {command[0]}")
+        what, text = f"Cannot {verb} the service", shlex.join(command)
+        setting = f"SERVICE_{verb.upper()}"
+        with tempfile.TemporaryFile() as said:
+            # into a file: a service that it leaves running would keep a pipe open for ever
+            try:
+                done = subprocess.run(  # noqa: S603  # the administrator's own command, without a shell
+                    command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, timeout=self.timeout, check=False
+                )
+            except OSError as error:
+                raise MigrationError(what, why=f"{command[0]}: {error.strerror}", remedy=f"Check {setting}") from error
+            except subprocess.TimeoutExpired:
+                raise MigrationError(
+                    what,
+                    why=f"{text} did not end within {self.timeout:g} s",
+                    remedy=f"Check {setting}: it must return; or set SERVICE_TIMEOUT higher",
+                ) from None
+            said.seek(0)
+            words = " ".join(said.read().decode(errors="replace").split())[-_MOST_CHARACTERS_TOLD:]
+        if done.returncode == 0:
+            return None
+        if self.is_assumed and done.returncode == _UNIT_NOT_LOADED:
+            return _NOT_CONFIGURED.format(f"systemd knows no {command[-1]}")
+        raise MigrationError(
+            what,
+            why=f"{text} ended with status {done.returncode}{': ' if words else ''}{words}",
+            remedy=f"Check {setting}, run it by hand, then run again",
+        )
+
+
+def shown_url(url: str) -> str:
+    """Return the URL without user, password and query."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+def _words(setting: str, text: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise UsageError(
+            f"Cannot read {setting}",
+            why=f"its quotes do not match ({error})",
+            remedy="Write the program and its arguments as in a shell; empty where there is no service here",
+        ) from error
+
+
+def _refuse_other_urls(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        usable = not url or (parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise UsageError(
+            "Cannot read SERVICE_HEALTH_URL",
+            why="it is no URL of HTTP",
+            remedy=f"Write it as {DEFAULT_HEALTH_URL}; empty where nobody is to ask",
+        )
