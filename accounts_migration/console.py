@@ -54,6 +54,8 @@ def show_outcome(outcome: Outcome, log: Path, verb: str) -> None:
     if outcome.snapshot is not None:
         OUT.print(f"snapshot  {outcome.snapshot.path}", highlight=False, soft_wrap=True)
     OUT.print(f"target    {outcome.target}", highlight=False, soft_wrap=True)
+    if outcome.backup:
+        OUT.print(f"backup    {outcome.backup}", highlight=False, soft_wrap=True)
     OUT.print(f"log       {log}", highlight=False, soft_wrap=True)
     if outcome.loaded:
         OUT.print(f"defects   accounts-migration defects {outcome.target}", highlight=False, soft_wrap=True)
@@ -171,6 +173,7 @@ def write_json(outcome: Outcome, path: Path) -> None:
             "not_migrated": [str(item) for item in outcome.snapshot.unmigrated],
         },
         "target": outcome.target,
+        "backup": outcome.backup or None,
         "batches": outcome.batches,
         "entities": [{**asdict(line), "unexplained": line.unexplained} for line in outcome.entities],
         "control_totals_in_cents": [{**asdict(one), "unexplained": one.unexplained} for one in outcome.totals],

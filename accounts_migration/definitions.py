@@ -13,12 +13,14 @@ from accounts_migration.assets.plausibility import plausibility
 from accounts_migration.assets.report import report_asset
 from accounts_migration.assets.rules import rules
 from accounts_migration.assets.snapshot import duplicates, snapshot
+from accounts_migration.assets.target_backup import backup_retention, target_backup
 from accounts_migration.assets.validation import build_validation
 from accounts_migration.errors import UsageError
 from accounts_migration.io_managers import SnapshotIOManager, StagingIOManager
-from accounts_migration.jobs import build_jobs
+from accounts_migration.jobs import BACKUP_JOB, build_jobs
 from accounts_migration.logs import migration_logger
-from accounts_migration.resources import LegacyResource, TargetResource
+from accounts_migration.resources import BackupResource, LegacyResource, TargetResource
+from accounts_migration.schedules import build_schedules
 from accounts_migration.settings import Settings, load_settings
 from accounts_migration.streams import use_frugal_memory
 
@@ -39,9 +41,11 @@ def build_defs(
     chosen = settings or load_settings()
     _refuse_target_in_source(chosen)
     legacy = LegacyResource(chosen.source_db, chosen.backups, chosen.migration_home)
+    target = TargetResource(chosen.target_db)
     resources = {
         "legacy": legacy,
-        "target": TargetResource(chosen.target_db),
+        "target": target,
+        "backups": BackupResource(target, chosen.backups, chosen.pg_dump, chosen.backup_retention_days),
         "policies": chosen.policies,
         "staging_io": StagingIOManager(chosen.staging_location, legacy),
         "snapshot_io": SnapshotIOManager(legacy),
@@ -49,9 +53,11 @@ def build_defs(
         **(resource_overrides or {}),
     }
     checked = [*build_chains(), *build_validation(), rules, plausibility]
+    jobs = build_jobs(_target_location(chosen))
     return dg.Definitions(
-        assets=[snapshot, duplicates, *checked, constraints, report_asset(checked)],
-        jobs=build_jobs(_target_location(chosen)),
+        assets=[snapshot, duplicates, *checked, constraints, report_asset(checked), target_backup, backup_retention],
+        jobs=jobs,
+        schedules=build_schedules(next(job for job in jobs if job.name == BACKUP_JOB)),
         resources={name: _as_resource(value) for name, value in resources.items()},
         executor=dg.in_process_executor,
         loggers={"console": migration_logger(chosen.logs)},

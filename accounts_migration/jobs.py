@@ -9,6 +9,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 SNAPSHOT_JOB, PREPARE_JOB, LOAD_JOB, VERIFY_JOB, REPORT_JOB = "snapshot", "prepare", "load", "verify", "report"
+BACKUP_JOB = "backup"
 
 TARGET_TAG = "accounts_migration/target"
 """The tag that tells of a run which target it worked on, without its password."""
@@ -24,7 +25,8 @@ _PREPARED = dg.AssetSelection.groups("legacy", "cleaned") - _SNAPSHOT
 _CONTENT = dg.AssetSelection.assets("validation/content")
 _RULES = dg.AssetSelection.assets("validation/rules")
 _REPORTED = dg.AssetSelection.assets("validation/plausibility", "validation/report")
-_LOADED = dg.AssetSelection.groups("target", "validation") - _CONTENT - _RULES - _REPORTED
+_BACKUP = dg.AssetSelection.assets("operations/target_backup")
+_LOADED = _BACKUP | (dg.AssetSelection.groups("target", "validation") - _CONTENT - _RULES - _REPORTED)
 
 
 def build_jobs(target: str | None = None) -> list[UnresolvedAssetJobDefinition]:
@@ -50,7 +52,7 @@ def build_jobs(target: str | None = None) -> list[UnresolvedAssetJobDefinition]:
             _LOADED,
             tags=tags,
             config=_LOGGED,
-            description="Load what was accepted, add the constraints, validate everything.",
+            description="Take a backup, load what was accepted, add the constraints, validate everything.",
         ),
         dg.define_asset_job(
             VERIFY_JOB,
@@ -65,5 +67,12 @@ def build_jobs(target: str | None = None) -> list[UnresolvedAssetJobDefinition]:
             tags=tags,
             config=_LOGGED,
             description="Write the report on the target, to be read and signed; write nothing into the target.",
+        ),
+        dg.define_asset_job(
+            BACKUP_JOB,
+            _BACKUP | dg.AssetSelection.assets("operations/backup_retention"),
+            tags=tags,
+            config=_LOGGED,
+            description="Take and prove a backup of the target, then delete those that are too old.",
         ),
     ]

@@ -15,6 +15,7 @@ import dagster as dg
 
 from accounts_migration.assets.links import cleaned_key
 from accounts_migration.assets.report import REPORT
+from accounts_migration.assets.target_backup import TARGET_BACKUP
 from accounts_migration.assets.validation import ACCOUNT, RECONCILIATION
 from accounts_migration.batches import chosen_batches
 from accounts_migration.databases.snapshot import Snapshot
@@ -50,6 +51,7 @@ class Outcome:
     totals: list[ControlTotal] = field(default_factory=list)
     defects: list[dict[str, Any]] = field(default_factory=list)
     loaded: bool = False
+    backup: str = ""
     seconds: float = 0.0
     target: str = ""
     report: Mapping[str, object] = field(default_factory=dict)
@@ -60,6 +62,7 @@ class Outcome:
         self.runs.append(run.run_id)
         self.problems += [problem for problem in run.problems if problem not in self.problems]
         self.checks += run.checks
+        self.backup = str(run.metadata.get(TARGET_BACKUP.to_user_string(), {}).get("folder", self.backup))
         account = run.metadata.get("/".join(RECONCILIATION.path), {}).get(ACCOUNT)
         if isinstance(account, dict):
             self.entities = [BatchLaw(**_known(BatchLaw, line)) for line in account["entities"]]
@@ -118,9 +121,21 @@ def _run(
     spans = ranges(instance, outcome.batches)
     if _prepare(outcome, definitions, instance, spans):
         outcome.loaded = True
-        outcome.success = all(outcome.take(run_job(definitions, instance, LOAD_JOB, span)) for span in spans)
+        outcome.success = _load(outcome, definitions, instance, spans)
         # what was not asked for is missing: a warning, no failure
         outcome.success = outcome.success and all(check.passed or check.is_warning for check in outcome.checks)
+
+
+def _load(
+    outcome: Outcome, definitions: dg.Definitions, instance: dg.DagsterInstance, spans: Sequence[Sequence[str]]
+) -> bool:
+    """Load all batches; return whether every run succeeded. The backup is taken once, before the first write."""
+    everything = set(definitions.resolve_job_def(LOAD_JOB).asset_layer.selected_asset_keys)
+    without_backup = sorted(everything - {TARGET_BACKUP})
+    return all(
+        outcome.take(run_job(definitions, instance, LOAD_JOB, span, assets=without_backup if place else None))
+        for place, span in enumerate(spans)
+    )
 
 
 def _prepare(

@@ -19,6 +19,7 @@ from accounts_migration.databases.snapshot import Snapshot, find_snapshot, read_
 from accounts_migration.databases.target import Target, open_target, target_location
 from accounts_migration.entities import ENTITIES, Entity
 from accounts_migration.errors import MigrationError, UsageError
+from accounts_migration.operations.backup import Backup, forget_old_backups, list_backups, take_backup
 
 
 def legacy_table(entity: Entity) -> LegacyTable:
@@ -142,6 +143,40 @@ class TargetResource:
     def location(self) -> str | None:
         """Return where the target is, without its password, alike from every folder; None where none is set."""
         return target_location(self._url) if self._url else None
+
+
+class BackupResource:
+    """The backups of the target in BACKUP_DIR."""
+
+    def __init__(self, target: TargetResource, folder: Path, pg_dump: Path | None, retention_days: int) -> None:
+        """Remember where the target is and where its backups go.
+
+        Args:
+            target: The target.
+            folder: BACKUP_DIR.
+            pg_dump: PG_DUMP.
+            retention_days: BACKUP_RETENTION_DAYS.
+        """
+        self._target = target
+        self._folder = folder
+        self._pg_dump = pg_dump
+        self.retention_days = retention_days
+
+    def take(self) -> Backup:
+        """Take and prove a backup; see `operations.backup.take_backup`."""
+        return take_backup(self._target.url, self._folder, pg_dump=self._pg_dump)
+
+    def take_first(self) -> Backup | None:
+        """Take a backup where there is none of this target yet; None where there is one."""
+        return None if self.all() else self.take()
+
+    def all(self) -> list[Backup]:
+        """Return the backups of the target, newest first."""
+        return list_backups(self._folder, target_location(self._target.url))
+
+    def forget_old(self, now: datetime) -> list[Backup]:
+        """Delete the backups that are too old and return them; see `operations.backup.forget_old_backups`."""
+        return forget_old_backups(self._folder, target_location(self._target.url), self.retention_days, now)
 
 
 def recorded_snapshot(database: Target, purpose: str) -> RecordedSnapshot:

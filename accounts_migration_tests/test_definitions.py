@@ -39,10 +39,18 @@ ASSETS = {
         "cleaned",
         ["cleaned/accounts", "legacy/duplicates", "legacy/snapshot", "legacy/transactions"],
     ),
-    "target/product": ("target", ["cleaned/products", "legacy/snapshot"]),
-    "target/customer": ("target", ["cleaned/customers", "legacy/snapshot"]),
-    "target/account": ("target", ["cleaned/accounts", "legacy/snapshot", "target/customer", "target/product"]),
-    "target/transaction": ("target", ["cleaned/transactions", "legacy/snapshot", "target/account"]),
+    "operations/target_backup": ("operations", ["legacy/snapshot"]),
+    "operations/backup_retention": ("operations", ["operations/target_backup"]),
+    "target/product": ("target", ["cleaned/products", "legacy/snapshot", "operations/target_backup"]),
+    "target/customer": ("target", ["cleaned/customers", "legacy/snapshot", "operations/target_backup"]),
+    "target/account": (
+        "target",
+        ["cleaned/accounts", "legacy/snapshot", "operations/target_backup", "target/customer", "target/product"],
+    ),
+    "target/transaction": (
+        "target",
+        ["cleaned/transactions", "legacy/snapshot", "operations/target_backup", "target/account"],
+    ),
     "target/constraints": ("target", ["target/account", "target/customer", "target/product", "target/transaction"]),
     "validation/referential_integrity": ("validation", ["target/constraints"]),
     "validation/content": ("validation", ["legacy/snapshot", "target/constraints"]),
@@ -53,6 +61,7 @@ ASSETS = {
 }
 PARTITIONED = {"legacy/transactions", "cleaned/transactions", "target/transaction"}
 WRITERS = {"target/product", "target/customer", "target/account", "target/transaction", "target/constraints"}
+POOLED = WRITERS | {"operations/target_backup"}
 CLEANED_CHECKS = {"pandera_schema": True, "rejects_within_policy": True, "accounting_law": True}
 TARGET_CHECKS = {"accounting_law": False, "control_totals": False, "content": False}
 CHECKS = {
@@ -60,6 +69,7 @@ CHECKS = {
     "cleaned/customers": CLEANED_CHECKS,
     "cleaned/accounts": CLEANED_CHECKS,
     "cleaned/transactions": CLEANED_CHECKS,
+    "operations/target_backup": {"restored_and_compared": False},
     "target/product": TARGET_CHECKS,
     "target/customer": TARGET_CHECKS,
     "target/account": TARGET_CHECKS,
@@ -94,6 +104,7 @@ JOBS = {
         "cleaned/transactions",
     },
     "load": {
+        "operations/target_backup",
         "target/product",
         "target/customer",
         "target/account",
@@ -109,6 +120,7 @@ JOBS = {
         "validation/rules",
     },
     "report": {"validation/plausibility", "validation/report", "validation/rules"},
+    "backup": {"operations/backup_retention", "operations/target_backup"},
 }
 CHAINS = [
     ("legacy/products", "cleaned/products", "target/product"),
@@ -163,9 +175,9 @@ def test_an_entity_is_a_chain_of_snapshot_raw_cleaned_and_loaded(graph: Any, cha
     assert [below for above, below in itertools.pairwise(links) if above in parents[below]] == links[1:]
 
 
-def test_whatever_writes_the_target_is_in_its_pool(graph: Any) -> None:
+def test_whatever_writes_the_target_or_copies_it_is_in_its_pool(graph: Any) -> None:
     assert {name: node.pools for name, node in nodes(graph).items() if node.pools} == {
-        key: {"target"} for key in WRITERS
+        key: {"target"} for key in POOLED
     }
 
 
@@ -196,7 +208,8 @@ def test_a_job_selects(definitions: dg.Definitions, job: str) -> None:
 
 
 def test_the_jobs_stand_in_the_order_of_a_migration(definitions: dg.Definitions) -> None:
-    assert [job.name for job in definitions.jobs or []] == ["snapshot", "prepare", "load", "verify", "report"]
+    names = ["snapshot", "prepare", "load", "verify", "report", "backup"]
+    assert [job.name for job in definitions.jobs or []] == names
 
 
 def test_every_job_is_described_and_runs_in_one_process(definitions: dg.Definitions) -> None:
@@ -226,7 +239,7 @@ def test_the_definitions_load_before_anything_is_set(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "PYTHONPATH")}
     command = [sys.executable, "-W", "ignore", "-c", script]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)  # noqa: S603  # ours
-    assert (done.stdout.strip(), list(tmp_path.iterdir())) == ("21", [])
+    assert (done.stdout.strip(), list(tmp_path.iterdir())) == (str(len(ASSETS)), [])
 
 
 @pytest.mark.parametrize(

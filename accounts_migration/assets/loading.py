@@ -24,6 +24,7 @@ from accounts_migration.assets.links import (
     target_key,
 )
 from accounts_migration.assets.snapshot import SNAPSHOT
+from accounts_migration.assets.target_backup import TARGET_BACKUP
 from accounts_migration.assets.verdicts import Verdict, check_results, content_metadata
 from accounts_migration.databases.bookkeeping import Snapshot as SnapshotRecord
 from accounts_migration.databases.snapshot import Snapshot
@@ -36,7 +37,7 @@ from accounts_migration.io_managers import StagingIOManager
 from accounts_migration.reconciliation.accounting import laws
 from accounts_migration.reconciliation.content import ContentComparison
 from accounts_migration.reconciliation.target_content import ReadBack, compare_entity
-from accounts_migration.resources import TargetResource
+from accounts_migration.resources import BackupResource, TargetResource
 from accounts_migration.staging import Staged
 
 ACCOUNTING_CHECK, TOTALS_CHECK, CONTENT_CHECK = "accounting_law", "control_totals", "content"
@@ -57,7 +58,7 @@ def target_asset(entity: Entity) -> dg.AssetsDefinition:
         group_name="target",
         kinds={"sql"},
         ins={"snapshot": dg.AssetIn(SNAPSHOT), "rows": dg.AssetIn(cleaned_key(entity))},
-        deps=[target_key(ENTITIES[parent]) for parent in entity.parents],
+        deps=[TARGET_BACKUP, *(target_key(ENTITIES[parent]) for parent in entity.parents)],
         pool="target",
         check_specs=[
             dg.AssetCheckSpec(name, asset=key, description=description) for name, description in _DESCRIPTIONS.items()
@@ -74,11 +75,15 @@ def target_asset(entity: Entity) -> dg.AssetsDefinition:
         policies: dg.ResourceParam[Policies],
         target: dg.ResourceParam[TargetResource],
         staging_io: dg.ResourceParam[StagingIOManager],
+        backups: dg.ResourceParam[BackupResource],
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         batches = batches_of(context, entity)
         with failing_clearly():
             _refuse_unaccepted(entity, rows, snapshot, policies, staging_io)
             with target.open() as database, database.lock():
+                # a load that somebody chose alone in the UI does not wait for the asset
+                if backup := backups.take_first():
+                    context.log.info(f"backup {backup.backup_id}: {backup}")
                 database.prepare()
                 database.refuse_foreign_rows([entity.name])
                 content = _load_all(context, entity, database, batches, rows, snapshot, policies)

@@ -1,0 +1,93 @@
+"""`operations/target_backup` and `operations/backup_retention`: a way back, before the first write.
+
+Here: the assets. Not here: how a backup is taken and proved (`accounts_migration.operations.backup`), and how the
+target is put back (`accounts_migration.operations.rollback`).
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from accounts_migration.assets.failures import failing_clearly
+from accounts_migration.assets.snapshot import SNAPSHOT
+from accounts_migration.operations.backup import Backup
+from accounts_migration.resources import BackupResource
+
+TARGET_BACKUP = dg.AssetKey(["operations", "target_backup"])
+BACKUP_RETENTION = dg.AssetKey(["operations", "backup_retention"])
+
+RESTORED_CHECK = "restored_and_compared"
+_TABLES_SHOWN = 20
+
+
+@dg.asset(
+    key=TARGET_BACKUP,
+    group_name="operations",
+    deps=[SNAPSHOT],
+    pool="target",
+    kinds={"sql"},
+    check_specs=[
+        dg.AssetCheckSpec(
+            RESTORED_CHECK,
+            asset=TARGET_BACKUP,
+            description="Restored to a scratch place, it gave the rows and totals that were copied.",
+        )
+    ],
+)
+def target_backup(
+    context: dg.AssetExecutionContext, backups: dg.ResourceParam[BackupResource]
+) -> Iterator[dg.MaterializeResult[None]]:
+    """The target as it is now, copied into BACKUP_DIR and proved by restoring it; taken before a load writes."""
+    with failing_clearly():
+        backup = backups.take()
+    context.log.info(f"backup {backup.backup_id}: {backup}")
+    yield dg.MaterializeResult(
+        metadata=_metadata(backup),
+        check_results=[
+            dg.AssetCheckResult(
+                check_name=RESTORED_CHECK,
+                passed=backup.restored,
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata={"tables compared": len(backup.figures.tables), "remark": backup.remark or "none"},
+            )
+        ],
+    )
+
+
+@dg.asset(key=BACKUP_RETENTION, group_name="operations", deps=[TARGET_BACKUP])
+def backup_retention(
+    context: dg.AssetExecutionContext, backups: dg.ResourceParam[BackupResource]
+) -> dg.MaterializeResult[None]:
+    """Backups of the target older than BACKUP_RETENTION_DAYS, deleted; never the last good one or the way back."""
+    with failing_clearly():
+        gone = backups.forget_old(datetime.now(UTC))
+    for backup in gone:
+        context.log.info(f"backup {backup.backup_id} was deleted: older than {backups.retention_days} days")
+    return dg.MaterializeResult(
+        metadata={
+            "deleted": len(gone),
+            "names": dg.MetadataValue.md("\n".join(f"- {one.backup_id}" for one in gone[:_TABLES_SHOWN]) or "none"),
+            "kept": len(backups.all()),
+        }
+    )
+
+
+def _metadata(backup: Backup) -> dict[str, Any]:
+    tables = sorted(backup.figures.tables.items())[:_TABLES_SHOWN]
+    lines = ["| table | rows |", "| --- | --- |", *(f"| {name} | {one.rows:,} |" for name, one in tables)]
+    return {
+        "backup": backup.backup_id,
+        "folder": dg.MetadataValue.path(str(backup.folder)),
+        "target": backup.target,
+        "holds": str(backup),
+        "taken_at": backup.taken_at,
+        "sha256": backup.sha256 or "no file",
+        "bytes": backup.size,
+        "rows": backup.rows,
+        "tables": dg.MetadataValue.md("\n".join(lines) if tables else "none"),
+        "version": backup.version,
+        "proved by": "restoring it" if backup.restored else backup.remark,
+        "seconds": backup.seconds,
+    }
