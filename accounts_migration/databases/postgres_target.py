@@ -11,7 +11,7 @@ message.
 
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pyarrow as pa
@@ -21,7 +21,7 @@ from adbc_driver_postgresql import dbapi as postgres_dbapi
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable
 
-from accounts_migration.databases import postgres_rows, readings
+from accounts_migration.databases import postgres_rows, postgres_upkeep, readings
 from accounts_migration.databases.locks import Release
 from accounts_migration.databases.postgres_session import PostgresSession, lock_number
 from accounts_migration.databases.session import ConstraintViolated, Session
@@ -36,6 +36,7 @@ from accounts_migration.databases.target_schema import (
     key_of,
     quoted,
 )
+from accounts_migration.databases.upkeep import Work
 from accounts_migration.errors import MigrationError, UsageError
 
 # named parameters, because the others double every percent sign
@@ -178,6 +179,13 @@ class PostgresTarget(Target):
         for index in missing:
             self.session.execute(_ddl(CreateIndex(index)))
         return [f"created index {index.name}" for index in missing]
+
+    def _upkeep(self, *, reindex: bool) -> Iterable[Work]:
+        return postgres_upkeep.works(self.session, reindex=reindex)
+
+    def size(self) -> int:
+        """Ask the server."""
+        return int(self.session.value("SELECT pg_database_size(current_database())"))
 
     def _keys_that_break(self, tables: dict[str, sa.Table], violation: ConstraintViolated) -> list[str]:
         """Return the keys of some rows that break the constraint; none where it is not one of ours."""

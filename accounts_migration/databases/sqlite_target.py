@@ -14,7 +14,7 @@ References are checked by `constrain`, and from then on with each row.
 
 import fcntl
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -26,7 +26,7 @@ from adbc_driver_sqlite import dbapi as sqlite_dbapi
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from accounts_migration.databases import readings, sqlite_rows
+from accounts_migration.databases import readings, sqlite_rows, sqlite_upkeep
 from accounts_migration.databases.locks import Release
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.sqlite_session import SqliteSession
@@ -40,6 +40,7 @@ from accounts_migration.databases.target_schema import (
     parents_of,
     quoted,
 )
+from accounts_migration.databases.upkeep import Work
 from accounts_migration.errors import MigrationError
 
 _DIALECT = sqlite.dialect()
@@ -139,6 +140,13 @@ class SqliteTarget(Target):
                 keys = readings.orphan_keys(self.session, entity, column, parent, MOST_KEYS_NAMED)
                 if keys:
                     raise constraint_broken(self.name, entity, f"{entity}_{column}_fkey", keys)
+
+    def _upkeep(self, *, reindex: bool) -> Iterable[Work]:
+        return sqlite_upkeep.works(self.session, self.path, self._empty_log)
+
+    def size(self) -> int:
+        """Return the bytes of the file and of its log."""
+        return self.path.stat().st_size + self._log_size()
 
     def _before_load(self, session: Session) -> None:
         """Check references with each row once `constrain` has indexed them; before, it checks them all."""

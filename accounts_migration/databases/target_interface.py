@@ -7,7 +7,7 @@ of what a correct row is.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 
 import pyarrow as pa
 
-from accounts_migration.databases import plausibility, readings
+from accounts_migration.databases import plausibility, readings, workflows
 from accounts_migration.databases.batches import keys_outside, member_conditions, refuse_unknown_label
 from accounts_migration.databases.bookkeeping import (
     RecordedBatch,
@@ -40,6 +40,7 @@ from accounts_migration.databases.target_schema import (
     canonical_schema,
     kind_of,
 )
+from accounts_migration.databases.upkeep import Optimised, Work, taken
 from accounts_migration.errors import MigrationError
 from accounts_migration.streams import read_ahead
 
@@ -117,6 +118,14 @@ class Target(ABC):
             MigrationError: A row breaks a constraint; names table, constraint and up to 5 keys. Nothing was
                 added.
         """
+
+    @abstractmethod
+    def _upkeep(self, *, reindex: bool) -> Iterable[Work]:
+        """Return the steps of `optimise`."""
+
+    @abstractmethod
+    def size(self) -> int:
+        """Return the bytes that the database takes."""
 
     @abstractmethod
     def _connect(self) -> Session:
@@ -250,6 +259,19 @@ class Target(ABC):
             )
             self._record(batch, int(loaded))
         return BatchLoaded(batch.entity, batch.batch, "keep", int(loaded), 0, 0, 0)
+
+    def optimise(self, *, reindex: bool = False) -> Optimised:
+        """Prove the database whole, give back what it does not need, and gather statistics; no row changes.
+
+        Args:
+            reindex: Whether indexes are built anew also where the engine has no use for it after a load.
+
+        Raises:
+            MigrationError: A migration is at work, the database is damaged, there is too little disk space, or a right
+                is missing. What was done before stays; the data is as it was.
+        """
+        with self.lock():
+            return taken(self._upkeep(reindex=reindex), self.size)
 
     def _load(self, batch: BatchToLoad) -> BatchLoaded:
         session, entity = self.session, batch.entity
@@ -423,6 +445,10 @@ class Target(ABC):
     def plausibility(self, as_of: datetime) -> list[plausibility.Finding]:
         """Return what is possible and yet strange, counted by SQL; see `plausibility.findings`."""
         return list(plausibility.findings(self.session, as_of))
+
+    def workflows(self) -> list[workflows.Workflow]:
+        """Ask what the users of the service ask; see `workflows.workflows`."""
+        return list(workflows.workflows(self.session))
 
     def server_version(self) -> str:
         """Return the version of the server, or of the library that reads the file."""
