@@ -185,15 +185,7 @@ class StagingWriter:
         table = pa.concat_tables(self._pending.pop(place))
         del self._sizes[place]
         with _create(self._folder / batch / file) as target:
-            pq.write_table(
-                table.cast(self._output.schemas[name]),
-                target,
-                row_group_size=ROWS_PER_CHUNK,
-                compression="lz4",
-                use_dictionary=False,
-                write_statistics=False,
-                write_page_checksum=True,
-            )
+            _write(table.cast(self._output.schemas[name]), target)
 
     def _prepare(self, batch: str) -> dict[str, Any]:
         manifest = {
@@ -223,6 +215,25 @@ class StagingWriter:
             folder = self._folder / batch
             for path in folder.glob(f"*{self._token}*") if folder.exists() else []:
                 path.unlink(missing_ok=True)
+
+
+def staged_size(table: pa.Table) -> int:
+    """Return the bytes that the rows of a table would fill in staging; nothing is written."""
+    counted = pa.MockOutputStream()
+    _write(table, counted)
+    return int(counted.size())
+
+
+def _write(table: pa.Table, target: Any) -> None:
+    pq.write_table(
+        table,
+        target,
+        row_group_size=ROWS_PER_CHUNK,
+        compression="lz4",
+        use_dictionary=False,
+        write_statistics=False,
+        write_page_checksum=True,
+    )
 
 
 def _create(path: UPath) -> Any:

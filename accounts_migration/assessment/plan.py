@@ -93,6 +93,18 @@ class Plan:
         """Return the disk space for a purpose: `backup`, `staging` or `target`."""
         return sum(need.needed for need in self.disk if need.purpose == purpose)
 
+    @property
+    def lacking(self) -> list[str]:
+        """Return a sentence for each filesystem that has less free space than is needed there."""
+        found = []
+        for filesystem in dict.fromkeys(need.filesystem for need in self.disk if need.free is not None):
+            needs = [need for need in self.disk if need.filesystem == filesystem and need.free is not None]
+            needed, free = sum(need.needed for need in needs), min(need.free or 0 for need in needs)
+            if needed > free:
+                purposes = ", ".join(f"{need.purpose} in {need.folder}" for need in needs)
+                found.append(f"{needed:,} bytes are needed for {purposes}, and {free:,} are free")
+        return found
+
     def is_present(self, source_sha256: str, policies_digest: str) -> bool:
         """Return whether it speaks of this content of the source and these policies."""
         return (self.source_sha256, self.policies_digest) == (source_sha256, policies_digest)

@@ -4,7 +4,6 @@ Here: the asset, its three checks and when a refused entity stops. Not here: the
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from decimal import Decimal
 from typing import Any
 
 import dagster as dg
@@ -248,14 +247,14 @@ def _checks(
 class RejectRate:
     """Rejected rows of all batches cleaned so far over all rows of the entity (contract section 8)."""
 
-    def __init__(self, rejected: int, rows: int, allowed: float) -> None:
-        """Keep the two counts and the policy."""
-        self.rejected, self.rows, self.allowed = rejected, rows, allowed
+    def __init__(self, rejected: int, rows: int, policies: Policies) -> None:
+        """Keep the two counts and the policies in force."""
+        self.rejected, self.rows, self.policies = rejected, rows, policies
 
     @property
     def within(self) -> bool:
-        """Return whether the policy allows it, compared exactly."""
-        return self.rejected <= Decimal(str(self.allowed)) * self.rows
+        """Return whether the policy allows it."""
+        return self.policies.allows(self.rejected, self.rows)
 
     def metadata(self) -> dict[str, Any]:
         """Return the figures for the check."""
@@ -263,7 +262,7 @@ class RejectRate:
             "rejected rows so far": self.rejected,
             "rows of the entity": self.rows,
             "reject rate": self.rejected / self.rows if self.rows else 0.0,
-            "max_reject_rate": float(self.allowed),
+            "max_reject_rate": float(self.policies.max_reject_rate),
         }
 
 
@@ -271,7 +270,7 @@ def reject_rate(entity: Entity, staged: Staged, snapshot: Snapshot, policies: Po
     """Return the reject rate over everything that is cleaned for this snapshot under these policies."""
     manifests = map(staged.manifest, staged.staged_batches())
     rejected = sum(one["rejected"] for one in manifests if one["policies_digest"] == policies.digest)
-    return RejectRate(rejected, snapshot.tables[entity.legacy_table].rows, policies.max_reject_rate)
+    return RejectRate(rejected, snapshot.tables[entity.legacy_table].rows, policies)
 
 
 def _examples(accounts: Iterable[BatchAccount]) -> dg.MetadataValue:

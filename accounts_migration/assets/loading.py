@@ -150,7 +150,7 @@ def _refuse_unaccepted(
             raise MigrationError(
                 f"The load of {entity.name} is refused",
                 why=f"{rate.rejected:,} of {rate.rows:,} rows of {link.legacy_table} are rejected, "
-                f"and max_reject_rate is {rate.allowed}",
+                f"and max_reject_rate is {policies.max_reject_rate}",
                 remedy="Mend the source and take a new snapshot, or raise the policy max_reject_rate",
             )
 

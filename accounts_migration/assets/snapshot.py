@@ -3,22 +3,17 @@
 Here: `legacy/snapshot` and `legacy/duplicates`. Not here: the raw tables (`accounts_migration.assets.chain`).
 """
 
-from collections.abc import Iterator
-
 import dagster as dg
-import numpy as np
 import pyarrow as pa
 
 from accounts_migration.assets.failures import failing_clearly
-from accounts_migration.databases.legacy_source import read_keys, read_whole_rows
 from accounts_migration.databases.snapshot import Snapshot
-from accounts_migration.entities import ENTITIES, Entity
-from accounts_migration.entities.columns import LegacyColumn, ParsedColumn
-from accounts_migration.entities.entity import LegacyChunk
-from accounts_migration.entities.keys import DUPLICATE_SCHEMA, KeyChunk, judge_duplicates, rows_sharing_a_key
+from accounts_migration.duplicates import duplicates_of
+from accounts_migration.entities import ENTITIES
+from accounts_migration.entities.keys import DUPLICATE_SCHEMA
 from accounts_migration.entities.policies import Policies
 from accounts_migration.partitions import register_batches
-from accounts_migration.resources import LegacyResource, legacy_table
+from accounts_migration.resources import LegacyResource
 from accounts_migration.staging import WHOLE, StagedOutput
 
 SNAPSHOT = dg.AssetKey(["legacy", "snapshot"])
@@ -73,7 +68,7 @@ def duplicates(
 
     Judged over the whole snapshot, so that a single batch can be cleaned on its own.
     """
-    found = {name: _duplicates_of(entity, snapshot, policies) for name, entity in ENTITIES.items()}
+    found = {name: duplicates_of(entity, snapshot, policies) for name, entity in ENTITIES.items()}
     counts = {name: table.num_rows for name, table in found.items()}
     context.log.info("rows sharing a key: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
     output = StagedOutput(
@@ -88,22 +83,3 @@ def duplicates(
 
 def _labelled(table: pa.Table) -> pa.Table:
     return table.add_column(0, "batch", pa.array([WHOLE] * table.num_rows, pa.string()))
-
-
-def _duplicates_of(entity: Entity, snapshot: Snapshot, policies: Policies) -> pa.Table:
-    table, manifest = legacy_table(entity), snapshot.tables[entity.legacy_table]
-    column = entity.key_column
-
-    def scan() -> Iterator[KeyChunk]:
-        for rows in read_keys(snapshot.path, table, column, manifest.classes, manifest.row_id):
-            chunk = LegacyChunk(rows, (column,), manifest.row_id is not None)
-            yield KeyChunk(np.asarray(rows["row"]), chunk.column(column))
-
-    def parse(keys: LegacyColumn) -> ParsedColumn:
-        return entity.parse_keys(keys, policies.legacy_encoding)
-
-    suspects = rows_sharing_a_key(scan, manifest.rows, parse)
-    if not suspects:
-        return DUPLICATE_SCHEMA.empty_table()
-    whole = read_whole_rows(snapshot.path, table, manifest.row_id, sorted(suspects))
-    return judge_duplicates((row, suspects[row], encoded) for row, encoded in whole)

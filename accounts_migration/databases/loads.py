@@ -75,3 +75,12 @@ def recorded_batch(batch: BatchToLoad, loaded: int, repaired: int) -> RecordedBa
         repaired=repaired,
         loaded_at=datetime.now(UTC).replace(tzinfo=None),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """How quick a target is: rows that were loaded and indexed on trial, the seconds it took, the bytes they filled."""
+
+    rows: int
+    seconds: float
+    size: int

@@ -55,6 +55,14 @@ class PostgresSession(Session):
         """Multiply the numeric, which is exact."""
         return f"CAST({column} * {scale} AS bigint)"
 
+    def size(self) -> int:
+        """Ask the server."""
+        return int(self.value("SELECT pg_database_size(current_database())"))
+
+    def table_size(self, table: str) -> int:
+        """Ask the server."""
+        return int(self.value(f"SELECT pg_total_relation_size('{quoted(table)}'::regclass)"))
+
     def version(self) -> str:
         """Ask the server."""
         return str(self.value("SELECT current_setting('server_version')"))

@@ -79,6 +79,7 @@ class PostgresTarget(Target):
     """A target in a PostgreSQL database, in the schema that comes first in the search path."""
 
     engine = "postgresql"
+    _dialect = _DIALECT
 
     def __init__(self, url: str) -> None:
         """Connect.

@@ -183,6 +183,17 @@ class Session(ABC):
         """Return the SQL of a decimal cell as a whole number of 1/scale; its division cuts decimals off."""
 
     @abstractmethod
+    def size(self) -> int:
+        """Return the bytes that the database fills."""
+
+    @abstractmethod
+    def table_size(self, table: str) -> int:
+        """Return the bytes that a table fills with its indexes, also within the transaction that made it.
+
+        SQLite tells of the whole file.
+        """
+
+    @abstractmethod
     def version(self) -> str:
         """Return the version of the database's own software."""
 

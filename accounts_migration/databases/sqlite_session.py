@@ -56,6 +56,14 @@ class SqliteSession(Session):
         """Round to an integer."""
         return _units(column, scale)
 
+    def size(self) -> int:
+        """Count the pages."""
+        return int(self.value("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"))
+
+    def table_size(self, table: str) -> int:
+        """Count the pages of the whole file."""
+        return self.size()
+
     def version(self) -> str:
         """Ask the library that reads the file."""
         return str(self.value("SELECT sqlite_version()"))

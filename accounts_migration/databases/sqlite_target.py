@@ -54,6 +54,7 @@ class SqliteTarget(Target):
     """A target in a SQLite file. The file is made by `prepare`, never by reading."""
 
     engine = "sqlite"
+    _dialect = _DIALECT
 
     def __init__(self, path: Path) -> None:
         """Check the path, and the file if there is one.

@@ -6,14 +6,17 @@ merging (`merge`) and of the records (`bookkeeping`), what a load is given and r
 of what a correct row is.
 """
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, Self
 
 import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy.schema import CreateTable
 
 from accounts_migration.databases import plausibility, readings, workflows
 from accounts_migration.databases.batches import keys_outside, member_conditions, refuse_unknown_label
@@ -28,7 +31,7 @@ from accounts_migration.databases.bookkeeping import (
     refuse_unaccounted,
     replace_defects,
 )
-from accounts_migration.databases.loads import BatchLoaded, BatchToLoad, recorded_batch
+from accounts_migration.databases.loads import BatchLoaded, BatchToLoad, Rehearsal, recorded_batch
 from accounts_migration.databases.locks import Release, held_once
 from accounts_migration.databases.merge import Changes, foreign_rows, merge
 from accounts_migration.databases.session import Session
@@ -38,6 +41,8 @@ from accounts_migration.databases.target_schema import (
     TABLES,
     Kind,
     canonical_schema,
+    entity_indexes,
+    key_of,
     kind_of,
 )
 from accounts_migration.databases.upkeep import Optimised, Work, taken
@@ -46,6 +51,7 @@ from accounts_migration.streams import read_ahead
 
 ROWS_PER_WRITE = 65_536
 MOST_KEYS_NAMED = 5
+_REHEARSAL = "accounts_migration_rehearsal"
 
 
 class Target(ABC):
@@ -56,6 +62,7 @@ class Target(ABC):
     """
 
     engine: Literal["sqlite", "postgresql"]
+    _dialect: sa.Dialect
     name: str
     """How the target is shown: its URL or path without any password."""
 
@@ -322,16 +329,18 @@ class Target(ABC):
 
     def _stored_rows(self, batch: BatchToLoad) -> Iterator[tuple[pa.RecordBatch, pa.Array]]:
         """Yield the rows in stored form, each part with the keys that must be listed."""
-        schema, stored_schema = canonical_schema(batch.entity), self._stored_schema(batch.entity)
-        kinds = [kind_of(column) for column in TABLES[batch.entity].columns]
+        schema = canonical_schema(batch.entity)
         for whole in batch.rows:
             if not whole.schema.equals(schema):
                 raise TypeError(f"rows of {batch.entity} must have the schema {schema}, not {whole.schema}")
             for start in range(0, whole.num_rows, ROWS_PER_WRITE):
                 part = whole.slice(start, ROWS_PER_WRITE)
-                stored = [self._encode(column, kind) for column, kind in zip(part.columns, kinds, strict=True)]
-                keys = keys_outside(batch.entity, batch.batch, part)
-                yield pa.RecordBatch.from_arrays(stored, schema=stored_schema), keys
+                yield self._stored(batch.entity, part), keys_outside(batch.entity, batch.batch, part)
+
+    def _stored(self, entity: str, rows: pa.RecordBatch) -> pa.RecordBatch:
+        columns = zip(rows.columns, TABLES[entity].columns, strict=True)
+        stored = [self._encode(cells, kind_of(column)) for cells, column in columns]
+        return pa.RecordBatch.from_arrays(stored, schema=self._stored_schema(entity))
 
     def refuse_foreign_rows(self, entities: Sequence[str]) -> None:
         """Raise MigrationError where a table holds more rows than this migration recorded as loaded."""
@@ -347,6 +356,29 @@ class Target(ABC):
             self.refuse_foreign_rows([entity])
             if self._locks_held > 1:
                 self._without_foreign_rows.add(entity)
+
+    def rehearse(self, entity: str, rows: Sequence[pa.RecordBatch]) -> Rehearsal:
+        """Load rows into a table made for it, index it, and undo everything: how quick this target is.
+
+        All of it is one transaction that is rolled back, so that nothing of it stays and nobody sees it.
+
+        Args:
+            entity: What the rows are.
+            rows: Record batches in canonical form.
+
+        Raises:
+            MigrationError: The database fails, or this user may not create a table.
+        """
+        started = time.monotonic()
+        with suppress(_RolledBack), self.session.transaction():
+            self.session.execute(str(CreateTable(_rehearsal_table(entity)).compile(dialect=self._dialect)))
+            parts = (self._stored(entity, part) for part in rows)
+            self.session.ingest(_REHEARSAL, self._stored_schema(entity), parts)
+            for number, columns in enumerate(_indexed(entity, self.engine)):
+                self.session.execute(f"CREATE INDEX {_REHEARSAL}_{number} ON {_REHEARSAL} ({columns})")
+            size = self.session.table_size(_REHEARSAL)
+            raise _RolledBack
+        return Rehearsal(sum(part.num_rows for part in rows), time.monotonic() - started, size)
 
     # -- reading
     # ------------------------------------------------------------------------------------------------
@@ -457,6 +489,20 @@ class Target(ABC):
     def referential_integrity(self) -> dict[str, int]:
         """Return the number of rows without their parent, by `account->customer` and so on."""
         return readings.orphans(self.session)
+
+
+class _RolledBack(Exception):
+    """Ends a rehearsal: the transaction is to be undone."""
+
+
+def _rehearsal_table(entity: str) -> sa.Table:
+    """Return the table without keys and checks, as a load finds it in PostgreSQL."""
+    return sa.Table(_REHEARSAL, sa.MetaData(), *(sa.Column(one.name, one.type) for one in TABLES[entity].columns))
+
+
+def _indexed(entity: str, engine: str) -> list[str]:
+    indexes = [index for index in entity_indexes(engine) if index.table is TABLES[entity]]
+    return [key_of(entity), *(", ".join(column.name for column in index.columns) for index in indexes)]
 
 
 def constraint_broken(name: str, table: str, constraint: str, keys: Sequence[str]) -> MigrationError:

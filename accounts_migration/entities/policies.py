@@ -7,6 +7,7 @@ Here: which choices a bank has, and which values are allowed. Not here: where th
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Annotated, Literal
 
@@ -107,6 +108,10 @@ class Policies(BaseModel):
     def transaction_types(self) -> Mapping[str, str]:
         """Return legacy code -> transaction_type of the target."""
         return {**self.transaction_type, **TRANSACTION_TYPES}
+
+    def allows(self, rejected: int, rows: int) -> bool:
+        """Return whether so many of the rows may be rejected, compared exactly (contract section 8)."""
+        return rejected <= Decimal(str(self.max_reject_rate)) * rows
 
     @property
     def digest(self) -> str:

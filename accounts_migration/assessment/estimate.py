@@ -1,0 +1,173 @@
+"""How long a migration should take on this machine, and the disk space it needs.
+
+Here: the load on trial, the stages made of it, the space in each folder. Not here: the guide's own figures (`tiers`).
+
+The time is measured, not looked up: the snapshot's own, the dry run's, which reads and cleans every row, and a load of
+the first rows on trial, in a transaction of the target that is rolled back, or into a scratch file where the target is
+one of SQLite. What the trial cannot show (writing staging, constraints, reading back and comparing, the control totals)
+is put in proportion to it, as measured with whole migrations of 250,000 and 1,000,000 transactions into both engines.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from accounts_migration.assessment.dry_run import DryRun
+from accounts_migration.assessment.plan import DiskNeed, Stage
+from accounts_migration.assessment.sample import Sample, read_sample
+from accounts_migration.databases.loads import Rehearsal
+from accounts_migration.databases.snapshot import Snapshot
+from accounts_migration.databases.target import Target, open_target, target_location
+from accounts_migration.entities import ENTITIES
+from accounts_migration.errors import MigrationError
+from accounts_migration.settings import Settings
+from accounts_migration.staging import staged_size
+
+STARTING_SECONDS = 5.0
+SECONDS_PER_BATCH = 0.03
+STAGING_SHARE = 0.35
+PROOF_SHARE = 1.0
+RESERVE_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What was measured with the first rows of each entity.
+
+    Attributes:
+        engine: The engine that was loaded.
+        load: Of the entity with the most rows; None where the source has no rows.
+        staged_size: Bytes of staging for all rows, raw and cleaned.
+        target_size: Bytes that the target fills already; 0 before the first migration.
+    """
+
+    engine: str
+    load: Rehearsal | None
+    staged_size: int
+    target_size: int
+
+
+def rehearse(snapshot: Snapshot, settings: Settings) -> Trial:
+    """Load the first rows of the largest table on trial; nothing of it stays.
+
+    Without a target the trial is SQLite's.
+
+    Raises:
+        MigrationError: The snapshot cannot be read, or the target cannot be used.
+    """
+    samples = {name: read_sample(entity, snapshot, settings.policies) for name, entity in ENTITIES.items()}
+    rows = {name: snapshot.tables[entity.legacy_table].rows for name, entity in ENTITIES.items()}
+    largest = max(rows, key=lambda name: rows[name])
+    with _on_trial(settings) as target:
+        load = target.rehearse(largest, samples[largest].rows) if rows[largest] else None
+        engine, filled = target.engine, _present_size(settings, target)
+    staged = sum(_staged_size(sample, rows[name]) for name, sample in samples.items())
+    return Trial(engine, load, staged, filled)
+
+
+def stages_of(snapshot: Snapshot, dry: DryRun, trial: Trial) -> tuple[Stage, ...]:
+    """Return where the time of a migration of these rows should go, from the first second to the last."""
+    batches = len(dry.batches)
+    loading = _per_row(trial, lambda load: load.seconds) * dry.rows
+    measured = [
+        Stage(
+            "start", STARTING_SECONDS + batches * SECONDS_PER_BATCH, f"5 s, and 0.03 s for each of {batches} batches"
+        ),
+        Stage("snapshot", snapshot.seconds, "measured when it was taken"),
+        Stage("read and clean", dry.seconds, f"the dry run: {dry.rows:,} rows"),
+        Stage("write staging", dry.seconds * STAGING_SHARE, f"{STAGING_SHARE:.0%} of the dry run"),
+        Stage("load", loading, _trial_in_words(trial)),
+        Stage("constraints and proof", loading * PROOF_SHARE, "as long as the load"),
+    ]
+    reserve = sum(stage.seconds for stage in measured) * RESERVE_SHARE
+    return (*measured, Stage("reserve", reserve, f"{RESERVE_SHARE:.0%} of all these"))
+
+
+def disk_of(snapshot: Snapshot, dry: DryRun, trial: Trial, settings: Settings) -> tuple[DiskNeed, ...]:
+    """Return the disk space for backup, staging and target, next to what is free now.
+
+    Backup: the source's snapshot, a backup of what the target holds, and its copy, restored to be verified. Target: the
+    rows, their indexes, and the database's own log, which may grow as large.
+    """
+    target = 2 * _per_row(trial, lambda load: load.size) * dry.rows
+    backup = snapshot.size + 2 * trial.target_size
+    staging = settings.staging_location
+    location = target_location(settings.target_db) if settings.target_db else None
+    return (
+        _need("backup", backup, settings.backups),
+        _need("staging", trial.staged_size, Path(staging) if "://" not in staging else staging),
+        _need("target", int(target), _folder_of(location) if location else settings.migration_home),
+    )
+
+
+def _per_row(trial: Trial, measure: Callable[[Rehearsal], float]) -> float:
+    return measure(trial.load) / trial.load.rows if trial.load is not None and trial.load.rows else 0.0
+
+
+def _trial_in_words(trial: Trial) -> str:
+    if trial.load is None:
+        return "there are no rows"
+    rate = trial.load.rows / trial.load.seconds
+    return f"{trial.load.rows:,} rows loaded on trial into {_ENGINES[trial.engine]}: {rate:,.0f} rows/s"
+
+
+_ENGINES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+
+
+@contextmanager
+def _on_trial(settings: Settings) -> Iterator[Target]:
+    """Open the server of the target; in place of a file, a scratch one below MIGRATION_HOME, which goes again."""
+    if settings.target_db and not _is_file(target_location(settings.target_db)):
+        with open_target(settings.target_db) as target:
+            yield target
+        return
+    home = settings.migration_home / "assessment"
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        scratch = tempfile.TemporaryDirectory(prefix="scratch-", dir=home)
+    except OSError as error:
+        raise MigrationError(
+            f"Cannot write into {home}",
+            why=str(error.strerror),
+            remedy="Free disk space, or name another folder in MIGRATION_HOME",
+        ) from error
+    with scratch as folder, open_target(str(Path(folder) / "rehearsal.db")) as target:
+        target.prepare()
+        yield target
+
+
+def _is_file(location: str) -> bool:
+    return location.startswith("/")
+
+
+def _folder_of(location: str) -> Path | str:
+    return Path(location).parent if _is_file(location) else location
+
+
+def _present_size(settings: Settings, target: Target) -> int:
+    """Return the bytes that the target itself fills; a file is not opened for that."""
+    location = target_location(settings.target_db) if settings.target_db else None
+    if location is None:
+        return 0
+    if not _is_file(location):
+        return target.session.size()
+    return Path(location).stat().st_size if Path(location).is_file() else 0
+
+
+def _staged_size(sample: Sample, rows: int) -> int:
+    cleaned = pa.Table.from_batches(sample.rows) if sample.rows else sample.raw
+    return round((staged_size(sample.raw) + staged_size(cleaned)) * rows / max(1, sample.raw.num_rows))
+
+
+def _need(purpose: str, needed: int, place: Path | str) -> DiskNeed:
+    """Return the need of a folder that may not stand yet; a place that is none is not looked at."""
+    if isinstance(place, str):
+        return DiskNeed(purpose, place, needed, None, None)
+    folder = place.resolve()
+    standing = next(path for path in (folder, *folder.parents) if path.is_dir())
+    return DiskNeed(purpose, str(folder), needed, shutil.disk_usage(standing).free, standing.stat().st_dev)
