@@ -99,6 +99,20 @@ def _note_end(outcome: "Outcome", verb: str) -> None:
 
 
 @app.command()
+def assess(
+    source: Source = None, target: TargetUrl = None, policy: PolicyOption = None, summary: JsonOption = None
+) -> None:
+    """Find out what a migration of SOURCE would do, and plan it; nothing is written into SOURCE or TARGET."""
+    from accounts_migration import console
+    from accounts_migration.commands.assess import assess as run
+    from accounts_migration.settings import load_settings
+
+    settings = load_settings(_policies(policy), source_db=source, target_db=target)
+    console.refuse_unwritable(summary, "--json")
+    raise typer.Exit(0 if run(settings, _start_log(settings, "assess"), summary) else 1)
+
+
+@app.command()
 def migrate(
     source: Source = None,
     target: TargetUrl = None,

@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from accounts_migration.assets.assessment import ASSESSMENTS
 from accounts_migration.assets.chain import build_chains
 from accounts_migration.assets.constraints import constraints
 from accounts_migration.assets.plausibility import plausibility
@@ -16,7 +17,7 @@ from accounts_migration.assets.snapshot import duplicates, snapshot
 from accounts_migration.assets.target_backup import backup_retention, target_backup
 from accounts_migration.assets.validation import build_validation
 from accounts_migration.errors import UsageError
-from accounts_migration.io_managers import SnapshotIOManager, StagingIOManager
+from accounts_migration.io_managers import AssessmentIOManager, SnapshotIOManager, StagingIOManager
 from accounts_migration.jobs import BACKUP_JOB, build_jobs
 from accounts_migration.logs import migration_logger
 from accounts_migration.resources import BackupResource, LegacyResource, TargetResource
@@ -47,6 +48,8 @@ def build_defs(
         "target": target,
         "backups": BackupResource(target, chosen.backups, chosen.pg_dump, chosen.backup_retention_days),
         "policies": chosen.policies,
+        "settings": chosen,
+        "assessment_io": AssessmentIOManager(chosen),
         "staging_io": StagingIOManager(chosen.staging_location, legacy),
         "snapshot_io": SnapshotIOManager(legacy),
         "reports": chosen.migration_home / "reports",
@@ -55,7 +58,11 @@ def build_defs(
     checked = [*build_chains(), *build_validation(), rules, plausibility]
     jobs = build_jobs(_target_location(chosen))
     return dg.Definitions(
-        assets=[snapshot, duplicates, *checked, constraints, report_asset(checked), target_backup, backup_retention],
+        assets=[
+            *ASSESSMENTS,
+            *(snapshot, duplicates, *checked, constraints, report_asset(checked)),
+            *(target_backup, backup_retention),
+        ],
         jobs=jobs,
         schedules=build_schedules(next(job for job in jobs if job.name == BACKUP_JOB)),
         resources={name: _as_resource(value) for name, value in resources.items()},

@@ -7,9 +7,12 @@ Single partitions and ranges of them are written and read alike. Docs: Dagster's
 import dagster as dg
 from upath import UPath
 
+from accounts_migration.assessment.records import findings_folder, read_finding, write_finding
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.databases.snapshot import Snapshot
+from accounts_migration.errors import MigrationError
 from accounts_migration.resources import LegacyResource
+from accounts_migration.settings import Settings
 from accounts_migration.staging import WHOLE, Staged, StagedOutput, StagingWriter
 
 
@@ -55,3 +58,29 @@ class SnapshotIOManager(dg.IOManager):
         """Return the present snapshot."""
         with failing_clearly():
             return self._legacy.snapshot()
+
+
+class AssessmentIOManager(dg.IOManager):
+    """Keeps the findings of an assessment as JSON below MIGRATION_HOME, for the present source and target."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Remember whose findings they are."""
+        self._settings = settings
+
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+        """Write the finding in place of the earlier one."""
+        with failing_clearly():
+            write_finding(findings_folder(self._settings), context.asset_key.path[-1], obj)
+
+    def load_input(self, context: dg.InputContext) -> object:
+        """Return the finding as the type that the asset asks for."""
+        name = context.asset_key.path[-1]
+        with failing_clearly():
+            found = read_finding(findings_folder(self._settings), name, context.dagster_type.typing_type)
+            if found is None:
+                raise MigrationError(
+                    f"There is no assessment/{name} of {self._settings.source_db}",
+                    why="it was not made yet for this target",
+                    remedy=f"Materialize assessment/{name} first, or run the whole job assess",
+                )
+        return found

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+ASSESS_JOB = "assess"
 SNAPSHOT_JOB, PREPARE_JOB, LOAD_JOB, VERIFY_JOB, REPORT_JOB = "snapshot", "prepare", "load", "verify", "report"
 BACKUP_JOB = "backup"
 
@@ -33,6 +34,12 @@ def build_jobs(target: str | None = None) -> list[UnresolvedAssetJobDefinition]:
     """Return the jobs in the order in which a migration runs them; `target` is where their target is."""
     tags = {} if target is None else {TARGET_TAG: target}
     return [
+        dg.define_asset_job(
+            ASSESS_JOB,
+            _SNAPSHOT | dg.AssetSelection.groups("assessment"),
+            tags=tags,
+            description="Find out what a migration would do, and plan it; write nothing into source and target.",
+        ),
         dg.define_asset_job(
             SNAPSHOT_JOB,
             _SNAPSHOT,

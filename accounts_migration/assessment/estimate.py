@@ -22,16 +22,16 @@ from accounts_migration.assessment.plan import DiskNeed, Stage
 from accounts_migration.assessment.sample import Sample, read_sample
 from accounts_migration.databases.loads import Rehearsal
 from accounts_migration.databases.snapshot import Snapshot
-from accounts_migration.databases.target import Target, open_target, target_location
+from accounts_migration.databases.target import Target, open_target, target_location, target_path
 from accounts_migration.entities import ENTITIES
 from accounts_migration.errors import MigrationError
 from accounts_migration.settings import Settings
 from accounts_migration.staging import staged_size
 
-STARTING_SECONDS = 5.0
+STARTING_SECONDS = 4.0
 SECONDS_PER_BATCH = 0.03
 STAGING_SHARE = 0.35
-PROOF_SHARE = 1.0
+PROOF_SHARE = 2.0
 RESERVE_SHARE = 0.5
 
 
@@ -82,7 +82,7 @@ def stages_of(snapshot: Snapshot, dry: DryRun, trial: Trial) -> tuple[Stage, ...
         Stage("read and clean", dry.seconds, f"the dry run: {dry.rows:,} rows"),
         Stage("write staging", dry.seconds * STAGING_SHARE, f"{STAGING_SHARE:.0%} of the dry run"),
         Stage("load", loading, _trial_in_words(trial)),
-        Stage("constraints and proof", loading * PROOF_SHARE, "as long as the load"),
+        Stage("constraints and proof", loading * PROOF_SHARE, f"{PROOF_SHARE:g} times the load"),
     ]
     reserve = sum(stage.seconds for stage in measured) * RESERVE_SHARE
     return (*measured, Stage("reserve", reserve, f"{RESERVE_SHARE:.0%} of all these"))
@@ -97,12 +97,18 @@ def disk_of(snapshot: Snapshot, dry: DryRun, trial: Trial, settings: Settings) -
     target = 2 * _per_row(trial, lambda load: load.size) * dry.rows
     backup = snapshot.size + 2 * trial.target_size
     staging = settings.staging_location
-    location = target_location(settings.target_db) if settings.target_db else None
     return (
         _need("backup", backup, settings.backups),
         _need("staging", trial.staged_size, Path(staging) if "://" not in staging else staging),
-        _need("target", int(target), _folder_of(location) if location else settings.migration_home),
+        _need("target", round(target), _place_of_target(settings)),
     )
+
+
+def _place_of_target(settings: Settings) -> Path | str:
+    if not settings.target_db:
+        return settings.migration_home
+    path = target_path(settings.target_db)
+    return target_location(settings.target_db) if path is None else path.parent
 
 
 def _per_row(trial: Trial, measure: Callable[[Rehearsal], float]) -> float:
@@ -122,7 +128,7 @@ _ENGINES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 @contextmanager
 def _on_trial(settings: Settings) -> Iterator[Target]:
     """Open the server of the target; in place of a file, a scratch one below MIGRATION_HOME, which goes again."""
-    if settings.target_db and not _is_file(target_location(settings.target_db)):
+    if settings.target_db and target_path(settings.target_db) is None:
         with open_target(settings.target_db) as target:
             yield target
         return
@@ -141,27 +147,20 @@ def _on_trial(settings: Settings) -> Iterator[Target]:
         yield target
 
 
-def _is_file(location: str) -> bool:
-    return location.startswith("/")
-
-
-def _folder_of(location: str) -> Path | str:
-    return Path(location).parent if _is_file(location) else location
-
-
 def _present_size(settings: Settings, target: Target) -> int:
     """Return the bytes that the target itself fills; a file is not opened for that."""
-    location = target_location(settings.target_db) if settings.target_db else None
-    if location is None:
+    if not settings.target_db:
         return 0
-    if not _is_file(location):
+    path = target_path(settings.target_db)
+    if path is None:
         return target.session.size()
-    return Path(location).stat().st_size if Path(location).is_file() else 0
+    return path.stat().st_size if path.is_file() else 0
 
 
 def _staged_size(sample: Sample, rows: int) -> int:
     cleaned = pa.Table.from_batches(sample.rows) if sample.rows else sample.raw
-    return round((staged_size(sample.raw) + staged_size(cleaned)) * rows / max(1, sample.raw.num_rows))
+    staged: float = (staged_size(sample.raw) + staged_size(cleaned)) * rows / max(1, sample.raw.num_rows)
+    return round(staged)
 
 
 def _need(purpose: str, needed: int, place: Path | str) -> DiskNeed:

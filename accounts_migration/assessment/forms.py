@@ -23,6 +23,9 @@ INTEGER, WHOLE_REAL, CENTS_REAL, FINE_REAL = (
 )
 NOT_FINITE, BLOB, INVALID_UTF8 = "REAL, not finite", "BLOB", "TEXT, invalid UTF-8"
 
+NAMED_FORMS = frozenset({INTEGER, WHOLE_REAL, CENTS_REAL, FINE_REAL, NOT_FINITE, BLOB, INVALID_UTF8})
+"""The forms of what is no text; every other form shows a text, whose letters are all x."""
+
 LONGEST_FORM = 40
 MOST_FORMS_KEPT = 10_000
 _FURTHER = "…"

@@ -13,8 +13,6 @@ from accounts_migration.assessment.dry_run import EntityOutcome
 from accounts_migration.assessment.records import findings_folder, read_finding
 from accounts_migration.assessment.tiers import Recommendation
 from accounts_migration.assessment.volumes import Volumes
-from accounts_migration.databases.target import target_location
-from accounts_migration.errors import UsageError
 from accounts_migration.settings import Settings
 
 PLAN = "plan"
@@ -117,7 +115,4 @@ def recorded_plan(settings: Settings) -> Plan | None:
         UsageError: No source is set, or the target's URL cannot be read.
         MigrationError: What was recorded cannot be read.
     """
-    if settings.source_db is None:
-        raise UsageError("No legacy database is named", why="SOURCE_DB is not set", remedy="Set SOURCE_DB")
-    target = target_location(settings.target_db) if settings.target_db else None
-    return read_finding(findings_folder(settings.migration_home, settings.source_db, target), PLAN, Plan)
+    return read_finding(findings_folder(settings), PLAN, Plan)

@@ -10,15 +10,26 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from accounts_migration.errors import MigrationError
+from accounts_migration.databases.target import target_location
+from accounts_migration.errors import MigrationError, UsageError
+from accounts_migration.settings import Settings
 
 Finding = TypeVar("Finding")
 
 
-def findings_folder(home: Path, source: Path, target: str | None) -> Path:
-    """Return the folder of the findings on a source and a target (`target_location`; None for a source alone)."""
-    names = f"{source.resolve()}\n{target or ''}"
-    return home / "assessment" / hashlib.sha256(names.encode()).hexdigest()[:16]
+def findings_folder(settings: Settings) -> Path:
+    """Return the folder of the findings on the settings' source and target, or on the source alone.
+
+    Raises:
+        UsageError: No source is set, or the target's URL cannot be read.
+    """
+    if settings.source_db is None:
+        raise UsageError(
+            "No legacy database is named", why="SOURCE_DB is not set", remedy="Set SOURCE_DB, or name SOURCE"
+        )
+    target = target_location(settings.target_db) if settings.target_db else ""
+    names = f"{settings.source_db.resolve()}\n{target}"
+    return settings.migration_home / "assessment" / hashlib.sha256(names.encode()).hexdigest()[:16]
 
 
 def write_finding(folder: Path, name: str, finding: object) -> None:

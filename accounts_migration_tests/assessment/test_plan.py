@@ -11,7 +11,6 @@ from accounts_migration.assessment.plan import PLAN, DiskNeed, Plan, Stage, reco
 from accounts_migration.assessment.records import findings_folder, write_finding
 from accounts_migration.assessment.tiers import recommendation
 from accounts_migration.assessment.volumes import Volumes
-from accounts_migration.databases.target import target_location
 from accounts_migration.errors import MigrationError, UsageError
 from accounts_migration.settings import Settings
 
@@ -66,7 +65,7 @@ def test_the_plan_recorded_last_is_found_again(tmp_path: Path, target: str | Non
     )
     assert recorded_plan(settings) is None
 
-    folder = findings_folder(tmp_path / "home", source, target_location(target) if target else None)
+    folder = findings_folder(settings)
     write_finding(folder, PLAN, replace(A_PLAN, measured_at="earlier"))
     write_finding(folder, PLAN, A_PLAN)
 
@@ -83,12 +82,13 @@ def test_the_plan_recorded_last_is_found_again(tmp_path: Path, target: str | Non
 
 def test_a_damaged_record_is_told(tmp_path: Path) -> None:
     source = tmp_path / "legacy.db"
-    folder = findings_folder(tmp_path, source, None)
+    settings = SETTINGS.model_copy(update={"source_db": source, "target_db": None, "migration_home": tmp_path})
+    folder = findings_folder(settings)
     write_finding(folder, PLAN, A_PLAN)
     (folder / "plan.json").write_text('{"source": 1}')
 
     with pytest.raises(MigrationError, match="damaged, or another version") as raised:
-        recorded_plan(SETTINGS.model_copy(update={"source_db": source, "migration_home": tmp_path}))
+        recorded_plan(settings)
 
     assert "Assess again" in raised.value.remedy
 

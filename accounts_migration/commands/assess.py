@@ -1,0 +1,122 @@
+"""`accounts-migration assess`: the job `assess`, and its findings as tables and as JSON.
+
+Here: running it and showing what it found. Not here: how anything is found out (`accounts_migration.assessment`).
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from accounts_migration.assessment.dry_run import DryRun
+from accounts_migration.assessment.plan import Plan
+from accounts_migration.assessment.profile import Profile
+from accounts_migration.assessment.records import findings_folder, read_finding
+from accounts_migration.assessment.tables import (
+    Listing,
+    dry_run_tables,
+    duration,
+    plan_tables,
+    profile_tables,
+    volume_tables,
+)
+from accounts_migration.assessment.volumes import Volumes
+from accounts_migration.console import ERROR, OUT, plain
+from accounts_migration.definitions import build_defs
+from accounts_migration.instance import open_instance
+from accounts_migration.io_managers import SnapshotIOManager
+from accounts_migration.jobs import ASSESS_JOB
+from accounts_migration.listings import destination
+from accounts_migration.resources import LegacyResource
+from accounts_migration.runner import RunOutcome, run_job
+from accounts_migration.settings import Settings
+
+_FINDINGS: dict[str, tuple[type, Callable[[Any], list[Listing]]]] = {
+    "volumes": (Volumes, volume_tables),
+    "profile": (Profile, profile_tables),
+    "dry_run": (DryRun, dry_run_tables),
+    "plan": (Plan, plan_tables),
+}
+
+
+def assess(settings: Settings, log: Path, summary: Path | None) -> bool:
+    """Assess the source, show everything that was found, write it as JSON where wanted; return whether all was found.
+
+    The snapshot is taken into BACKUP_DIR as always, and remembered beside the findings: a migration at work in the same
+    MIGRATION_HOME keeps its own.
+
+    Raises:
+        UsageError: No source is named, or the target's URL cannot be read.
+        MigrationError: Findings cannot be read back, or another file cannot be written.
+    """
+    started = time.monotonic()
+    folder = findings_folder(settings)
+    legacy = LegacyResource(settings.source_db, settings.backups, settings.migration_home / "assessment")
+    definitions = build_defs(
+        settings=settings, resource_overrides={"legacy": legacy, "snapshot_io": SnapshotIOManager(legacy)}
+    )
+    with open_instance(settings.instance_folder, is_ours=settings.dagster_home is None) as instance:
+        run = run_job(definitions, instance, ASSESS_JOB)
+    found = dict(_found(folder, run))
+    for name, finding in found.items():
+        for listing in _FINDINGS[name][1](finding):
+            OUT.print(_table(listing))
+    for problem in run.problems:
+        ERROR.print(f"[bold red]{plain(problem)}[/]", highlight=False, soft_wrap=True)
+    if summary:
+        with destination(summary) as file:
+            file.write(
+                json.dumps({"success": run.success, **_as_json(found), "problems": run.problems}, indent=2) + "\n"
+            )
+    _show_end(found, run, log, time.monotonic() - started)
+    return run.success
+
+
+def _found(folder: Path, run: RunOutcome) -> Iterator[tuple[str, Any]]:
+    """Yield the findings that this run made, by name."""
+    for name, (kind, _) in _FINDINGS.items():
+        if f"assessment/{name}" in run.metadata:
+            yield name, read_finding(folder, name, kind)
+
+
+def _table(listing: Listing) -> Table:
+    table = Table(title=listing.title, title_justify="left")
+    for name in listing.columns:
+        table.add_column(name.removeprefix("#"), justify="right" if name.startswith("#") else "left")
+    for line in listing.lines:
+        table.add_row(*map(plain, line))
+    return table
+
+
+def _as_json(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the findings as JSON; amounts are in cents."""
+    findings = {name: asdict(finding) for name, finding in found.items()}
+    plan = found.get("plan")
+    if plan is not None:
+        findings["plan"] |= {
+            "digest": plan.digest,
+            "estimated_seconds": plan.estimated_seconds,
+            "lacking": plan.lacking,
+        }
+    return findings
+
+
+def _show_end(found: dict[str, Any], run: RunOutcome, log: Path, seconds: float) -> None:
+    dry, plan = found.get("dry_run"), found.get("plan")
+    if dry is not None and not all(one.is_accepted for one in dry.entities):
+        OUT.print("[yellow]A migration would be refused:[/] more rows are rejected than max_reject_rate allows.")
+    if plan is not None:
+        for one in plan.lacking:
+            OUT.print(f"[yellow]Not enough disk space:[/] {plain(one)}", highlight=False, soft_wrap=True)
+        OUT.print(f"plan      {plan.digest}", highlight=False, soft_wrap=True)
+        took = duration(plan.estimated_seconds)
+        OUT.print(
+            f"downtime  {took} measured here; the guide says {plan.recommendation.guide_downtime}", highlight=False
+        )
+    OUT.print(f"log       {log}", highlight=False, soft_wrap=True)
+    colour, word = ("green", "ASSESSED") if run.success else ("red", "FAILED")
+    OUT.print(f"[bold {colour}]{word}[/] in {seconds:.1f} s")
