@@ -17,6 +17,10 @@ from accounts_migration.definitions import build_defs
 from accounts_migration.settings import Settings
 
 ASSETS = {
+    "assessment/volumes": ("assessment", ["legacy/snapshot"]),
+    "assessment/profile": ("assessment", ["legacy/snapshot"]),
+    "assessment/dry_run": ("assessment", ["legacy/snapshot"]),
+    "assessment/plan": ("assessment", ["assessment/dry_run", "assessment/volumes", "legacy/snapshot"]),
     "legacy/snapshot": ("legacy", []),
     "legacy/duplicates": ("legacy", ["legacy/snapshot"]),
     "legacy/products": ("legacy", ["legacy/snapshot"]),
@@ -65,6 +69,8 @@ POOLED = WRITERS | {"operations/target_backup"}
 CLEANED_CHECKS = {"pandera_schema": True, "rejects_within_policy": True, "accounting_law": True}
 TARGET_CHECKS = {"accounting_law": False, "control_totals": False, "content": False}
 CHECKS = {
+    "assessment/dry_run": {"accounting_law": False, "rejects_within_policy": False},
+    "assessment/plan": {"disk_space": False},
     "cleaned/products": CLEANED_CHECKS,
     "cleaned/customers": CLEANED_CHECKS,
     "cleaned/accounts": CLEANED_CHECKS,
@@ -91,6 +97,13 @@ CHECKS = {
     },
 }
 JOBS = {
+    "assess": {
+        "legacy/snapshot",
+        "assessment/volumes",
+        "assessment/profile",
+        "assessment/dry_run",
+        "assessment/plan",
+    },
     "snapshot": {"legacy/snapshot"},
     "prepare": {
         "legacy/duplicates",
@@ -208,8 +221,7 @@ def test_a_job_selects(definitions: dg.Definitions, job: str) -> None:
 
 
 def test_the_jobs_stand_in_the_order_of_a_migration(definitions: dg.Definitions) -> None:
-    names = ["snapshot", "prepare", "load", "verify", "report", "backup"]
-    assert [job.name for job in definitions.jobs or []] == names
+    assert [job.name for job in definitions.jobs or []] == list(JOBS)
 
 
 def test_every_job_is_described_and_runs_in_one_process(definitions: dg.Definitions) -> None:

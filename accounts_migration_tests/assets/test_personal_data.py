@@ -35,7 +35,7 @@ def stored(
     new_legacy_rows: Callable[[], Any],
     run_sql: Callable[..., Any],
 ) -> Iterator[str]:
-    """Migrate rows with defects, tamper with the target, verify, and be refused; return all that was stored."""
+    """Migrate rows with defects, tamper with the target, assess, verify, and be refused; return all that was stored."""
     folder = tmp_path_factory.mktemp("personal")
     rows = new_legacy_rows()
     rows["legacy_customers"].append(BROKEN)
@@ -51,6 +51,7 @@ def stored(
             "UPDATE customer SET first_name = 'Zqother', email = 'zq.other@example.com', phone = '555-ZQ9'",
             """UPDATE "transaction" SET reference = 'zq other'""",
         )
+        assert migration.run(job="assess").success
         assert migration.run(job="verify").success
         assert migration.checks("validation/content")["customer", None] == "FAILED"
         assert not migration.under(letter_case="keep").run("target/customer").success
