@@ -76,7 +76,9 @@ def stages_of(snapshot: Snapshot, dry: DryRun, trial: Trial) -> tuple[Stage, ...
     loading = _per_row(trial, lambda load: load.seconds) * dry.rows
     measured = [
         Stage(
-            "start", STARTING_SECONDS + batches * SECONDS_PER_BATCH, f"5 s, and 0.03 s for each of {batches} batches"
+            "start",
+            STARTING_SECONDS + batches * SECONDS_PER_BATCH,
+            f"{STARTING_SECONDS:g} s, and {SECONDS_PER_BATCH:g} s for each of {batches} batches",
         ),
         Stage("snapshot", snapshot.seconds, "measured when it was taken"),
         Stage("read and clean", dry.seconds, f"the dry run: {dry.rows:,} rows"),

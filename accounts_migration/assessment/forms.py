@@ -84,9 +84,10 @@ class Forms:
         return self._counts.total() + self._further - sum(form.rows for form in self.most_frequent(number))
 
     def _add_reals(self, numbers: np.ndarray[tuple[int], np.dtype[np.float64]]) -> None:
-        whole = np.isfinite(numbers) & (np.trunc(numbers) == numbers)
-        with np.errstate(over="ignore", invalid="ignore"):
-            cents = ~whole & (np.rint(numbers * 100) / 100 == numbers)
+        finite = np.isfinite(numbers)
+        whole = finite & (np.trunc(numbers) == numbers)
+        with np.errstate(over="ignore"):
+            cents = finite & ~whole & (np.rint(numbers * 100) / 100 == numbers)
         self.add(WHOLE_REAL, int(whole.sum()))
         self.add(CENTS_REAL, int(cents.sum()))
         for number in numbers[~whole & ~cents].tolist():
