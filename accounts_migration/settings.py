@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -17,6 +17,7 @@ from accounts_migration.errors import UsageError
 
 POLICY_FILE = "migration.toml"
 _EMPTY_MEANS_NONE = ("SERVICE_STOP", "SERVICE_START", "SERVICE_HEALTH_URL")
+MONTH = r"^(19[0-9]{2}|20[0-9]{2}|2100)-(0[1-9]|1[0-2])$"
 
 
 class Settings(BaseSettings):
@@ -40,6 +41,9 @@ class Settings(BaseSettings):
     # it may hold a password, so it is not printed
     service_health_url: str | None = Field(default=None, repr=False, description="default port 6600, /api/health")
     service_timeout: float = Field(default=60, gt=0, description="seconds to stop, to start, to become healthy")
+    recent_from: Annotated[str, Field(pattern=MONTH)] | None = Field(
+        default=None, description="first month of phase 4; default the 12 latest months of the snapshot"
+    )
     policies: Policies = Field(default_factory=Policies)
 
     @property
