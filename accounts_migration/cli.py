@@ -135,6 +135,21 @@ def migrate(
 
 
 @app.command()
+def phase(
+    which: Annotated[str, typer.Argument(help="1 to 4, or reference, accounts, history, recent.")],
+    source: Source = None,
+    target: TargetUrl = None,
+    policy: PolicyOption = None,
+) -> None:
+    """Run one phase of a phased migration; refused while the phases before it have not passed."""
+    from accounts_migration.commands import phase as command
+    from accounts_migration.settings import load_settings
+
+    settings = load_settings(_policies(policy), source_db=source, target_db=target)
+    raise typer.Exit(0 if command.run(settings, which) else 1)
+
+
+@app.command()
 def verify(
     source: Source = None, target: TargetUrl = None, policy: PolicyOption = None, summary: JsonOption = None
 ) -> None:

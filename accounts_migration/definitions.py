@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from accounts_migration.approaches import build_approaches
 from accounts_migration.assets.assessment import ASSESSMENTS
 from accounts_migration.assets.chain import build_chains
 from accounts_migration.assets.constraints import constraints
@@ -22,6 +23,7 @@ from accounts_migration.jobs import BACKUP_JOB, build_jobs
 from accounts_migration.logs import migration_logger
 from accounts_migration.resources import BackupResource, LegacyResource, TargetResource
 from accounts_migration.schedules import build_schedules
+from accounts_migration.sensors import build_sensors
 from accounts_migration.settings import Settings, load_settings
 from accounts_migration.streams import use_frugal_memory
 
@@ -57,14 +59,16 @@ def build_defs(
     }
     checked = [*build_chains(), *build_validation(), rules, plausibility]
     jobs = build_jobs(_target_location(chosen))
+    approaches = build_approaches(_target_location(chosen))
     return dg.Definitions(
         assets=[
             *ASSESSMENTS,
             *(snapshot, duplicates, *checked, constraints, report_asset(checked)),
             *(target_backup, backup_retention),
         ],
-        jobs=jobs,
+        jobs=[*jobs, *approaches],
         schedules=build_schedules(next(job for job in jobs if job.name == BACKUP_JOB)),
+        sensors=build_sensors(approaches),
         resources={name: _as_resource(value) for name, value in resources.items()},
         executor=dg.in_process_executor,
         loggers={"console": migration_logger(chosen.logs)},

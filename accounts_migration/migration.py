@@ -5,23 +5,25 @@ how the outcome is shown (`accounts_migration.console`).
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from accounts_migration.assets.links import cleaned_key
+from accounts_migration.assets.constraints import CONSTRAINTS
+from accounts_migration.assets.links import cleaned_key, raw_key, target_key
 from accounts_migration.assets.report import REPORT
+from accounts_migration.assets.snapshot import DUPLICATES
 from accounts_migration.assets.target_backup import TARGET_BACKUP
-from accounts_migration.assets.validation import ACCOUNT, RECONCILIATION
+from accounts_migration.assets.validation import ACCOUNT, INTEGRITY, RECONCILIATION
 from accounts_migration.batches import chosen_batches
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.databases.target import Target
 from accounts_migration.definitions import build_defs
-from accounts_migration.entities import ENTITIES
+from accounts_migration.entities import ENTITIES, Entity
 from accounts_migration.entities.policies import Policies
 from accounts_migration.errors import MigrationError
 from accounts_migration.instance import open_instance
@@ -29,6 +31,8 @@ from accounts_migration.io_managers import SnapshotIOManager, StagingIOManager
 from accounts_migration.jobs import LOAD_JOB, PREPARE_JOB, REPORT_JOB, SNAPSHOT_JOB, VERIFY_JOB
 from accounts_migration.logs import run_id
 from accounts_migration.partitions import EMPTY
+from accounts_migration.phases import PHASES, Phase, progress, refuse_out_of_order
+from accounts_migration.phases import Progress as PhaseProgress
 from accounts_migration.reconciliation.accounting import BatchLaw, laws, total
 from accounts_migration.reconciliation.promises import ControlTotal
 from accounts_migration.resources import LegacyResource, TargetResource, recorded_snapshot
@@ -75,12 +79,32 @@ def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in names}
 
 
-def migrate(settings: Settings, words: Sequence[str]) -> Outcome:
-    """Migrate the source into the target: everything, or the batches that the words name.
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A migration under way, its target locked; `was_migrated_into` tells whether the target's books stand."""
 
-    Raises:
-        MigrationError: Source or target cannot be used, or another migration writes to the target.
-    """
+    outcome: Outcome
+    settings: Settings
+    definitions: dg.Definitions
+    instance: dg.DagsterInstance
+    legacy: LegacyResource
+    database: Target
+    was_migrated_into: bool
+
+    def run(
+        self, job: str, batches: Sequence[str] | None = None, assets: Sequence[dg.AssetKey] | None = None
+    ) -> RunOutcome:
+        """Run a job, or some of its assets."""
+        return run_job(self.definitions, self.instance, job, batches, assets=assets)
+
+    def take(self, job: str, batches: Sequence[str] | None = None, assets: Sequence[dg.AssetKey] | None = None) -> bool:
+        """Run a job and add what it recorded; return whether it succeeded."""
+        return self.outcome.take(self.run(job, batches, assets))
+
+
+@contextmanager
+def _work(settings: Settings, instance: dg.DagsterInstance | None) -> Iterator[_Work]:
+    """Open and lock the target, and account for what was done to it at the end."""
     started = time.monotonic()
     outcome = Outcome()
     legacy = LegacyResource(settings.source_db, settings.backups, settings.migration_home)
@@ -91,72 +115,140 @@ def migrate(settings: Settings, words: Sequence[str]) -> Outcome:
         outcome.target = database.name
         stack.enter_context(database.lock())
         was_migrated_into = database.examine()
-        instance = stack.enter_context(open_instance(settings.instance_folder, is_ours=settings.dagster_home is None))
-        _run(outcome, definitions, instance, legacy, words, database, was_migrated_into)
+        if instance is None:
+            opened = open_instance(settings.instance_folder, is_ours=settings.dagster_home is None)
+            instance = stack.enter_context(opened)
+        yield _Work(outcome, settings, definitions, instance, legacy, database, was_migrated_into)
         _account(outcome, settings, legacy, database)
     outcome.seconds = time.monotonic() - started
-    return outcome
 
 
-def _run(
-    outcome: Outcome,
-    definitions: dg.Definitions,
-    instance: dg.DagsterInstance,
-    legacy: LegacyResource,
-    words: Sequence[str],
-    database: Target,
-    was_migrated_into: bool,
-) -> None:
-    if not outcome.take(run_job(definitions, instance, SNAPSHOT_JOB)):
-        return
-    outcome.snapshot = legacy.snapshot()
+def migrate(settings: Settings, words: Sequence[str], instance: dg.DagsterInstance | None = None) -> Outcome:
+    """Migrate the source into the target: everything, or the batches that the words name.
+
+    This is the guide's big bang: all in order, and it stops at the first gate that does not open.
+
+    Args:
+        settings: Source, target and policies.
+        words: The batches, as a person names them; none for all.
+        instance: Where the runs are recorded; that of the settings where None.
+
+    Raises:
+        MigrationError: Source or target cannot be used, or another migration writes to the target.
+    """
+    with _work(settings, instance) as work:
+        if work.take(SNAPSHOT_JOB):
+            _migrate(work, words)
+    return work.outcome
+
+
+def _migrate(work: _Work, words: Sequence[str]) -> None:
+    outcome = work.outcome
+    outcome.snapshot = work.legacy.snapshot()
     found = outcome.snapshot.tables[ENTITIES["transaction"].legacy_table].batches
     if words:
         outcome.batches = chosen_batches(words, found)
     else:
         # a batch that an earlier snapshot loaded and this one lacks must become empty
-        records = database.recorded_batches() if was_migrated_into else []
+        records = work.database.recorded_batches() if work.was_migrated_into else []
         recorded = {record.batch for record in records if record.entity == "transaction"}
         outcome.batches = sorted({*found, *recorded} or {EMPTY})
-    spans = ranges(instance, outcome.batches)
-    if _prepare(outcome, definitions, instance, spans):
+    spans = ranges(work.instance, outcome.batches)
+    if _prepare(work, spans, list(ENTITIES.values())):
         outcome.loaded = True
-        outcome.success = _load(outcome, definitions, instance, spans)
-        # what was not asked for is missing: a warning, no failure
-        outcome.success = outcome.success and all(check.passed or check.is_warning for check in outcome.checks)
+        outcome.success = _load(work, spans) and _all_passed(outcome)
 
 
-def _load(
-    outcome: Outcome, definitions: dg.Definitions, instance: dg.DagsterInstance, spans: Sequence[Sequence[str]]
-) -> bool:
+def _load(work: _Work, spans: Sequence[Sequence[str]]) -> bool:
     """Load all batches; return whether every run succeeded. The backup is taken once, before the first write."""
-    everything = set(definitions.resolve_job_def(LOAD_JOB).asset_layer.selected_asset_keys)
+    everything = set(work.definitions.resolve_job_def(LOAD_JOB).asset_layer.selected_asset_keys)
     without_backup = sorted(everything - {TARGET_BACKUP})
-    return all(
-        outcome.take(run_job(definitions, instance, LOAD_JOB, span, assets=without_backup if place else None))
-        for place, span in enumerate(spans)
-    )
+    return all(work.take(LOAD_JOB, span, without_backup if place else None) for place, span in enumerate(spans))
 
 
 def _prepare(
-    outcome: Outcome, definitions: dg.Definitions, instance: dg.DagsterInstance, spans: Sequence[Sequence[str]]
+    work: _Work, spans: Sequence[Sequence[str]], entities: Sequence[Entity], assets: Sequence[dg.AssetKey] | None = None
 ) -> bool:
-    """Clean all entities; return whether every check passed.
+    """Clean the entities; return whether every check passed.
 
     A blocking check stops what is behind it in its own run only. Each asset that was stopped gets a run of its own: who
     has to mend the source needs the rejects of all entities and batches at once. No load accepts them.
     """
-    accepted = True
+    outcome, accepted = work.outcome, True
     for span in spans:
-        run = run_job(definitions, instance, PREPARE_JOB, span)
+        run = work.run(PREPARE_JOB, span, assets)
         accepted = outcome.take(run) and accepted
         judged = {check.asset for check in run.checks}
-        for key in map(cleaned_key, ENTITIES.values()):
+        for key in map(cleaned_key, entities):
             if key.to_user_string() not in judged and not outcome.problems:
-                outcome.take(run_job(definitions, instance, PREPARE_JOB, span, assets=[key]))
+                work.take(PREPARE_JOB, span, [key])
         if outcome.problems:
             return False
     return accepted
+
+
+def _all_passed(outcome: Outcome) -> bool:
+    # what was not asked for is missing: a warning, no failure
+    return all(check.passed or check.is_warning for check in outcome.checks)
+
+
+def run_phase(settings: Settings, phase: Phase, instance: dg.DagsterInstance | None = None) -> Outcome:
+    """Run one phase of a phased migration: clean and judge its entities, load them, test and validate.
+
+    Phase 1 takes a new snapshot, where the source has changed; the others go on with the snapshot that it took, however
+    the source has changed since. Nothing of a phase is written before all its entities are judged, and nothing at all
+    before all earlier phases have passed (`accounts_migration.phases`).
+
+    Args:
+        settings: Source, target, policies, and which months are recent.
+        phase: The phase.
+        instance: Where the runs are recorded; that of the settings where None.
+
+    Raises:
+        MigrationError: An earlier phase has not passed, source or target cannot be used, or another migration writes
+            to the target.
+    """
+    with _work(settings, instance) as work:
+        if phase.number > 1 or work.take(SNAPSHOT_JOB):
+            work.outcome.snapshot = _snapshot_of_phase_1(work.legacy)
+            at = phase_progress(settings, work.outcome.snapshot, work.database, work.instance)
+            refuse_out_of_order(phase, at)
+            _move(work, phase, at.batches_of(phase))
+    return work.outcome
+
+
+def _snapshot_of_phase_1(legacy: LegacyResource) -> Snapshot:
+    try:
+        return legacy.snapshot()
+    except MigrationError as error:
+        raise MigrationError(error.what, why=error.why, remedy="Run phase 1 first") from error
+
+
+def phase_progress(
+    settings: Settings, snapshot: Snapshot, database: Target, instance: dg.DagsterInstance
+) -> PhaseProgress:
+    """Return what tells which phases have passed for the snapshot, under the settings' policies."""
+    location = TargetResource(settings.target_db).location or ""
+    return progress(snapshot, settings.policies, settings.recent_from, database, location, instance)
+
+
+def _move(work: _Work, phase: Phase, batches: Sequence[str]) -> None:
+    outcome = work.outcome
+    entities = [ENTITIES[name] for name in phase.entities]
+    in_batches = any(entity.batch_column for entity in entities)
+    if in_batches:
+        outcome.batches = list(batches)
+    spans: Sequence[Sequence[str]] = ranges(work.instance, batches) if in_batches else [[]]
+    links = [key for entity in entities for key in (raw_key(entity), cleaned_key(entity))]
+    # a product or customer is kept while an account refers to it, so their cleaning reads the raw accounts
+    prepared = [DUPLICATES, raw_key(ENTITIES["account"]), *links] if phase.number == 1 else links
+    if _prepare(work, spans, entities, prepared):
+        outcome.loaded = True
+        loads = list(map(target_key, entities))
+        proofs = [*([CONSTRAINTS] if phase is PHASES[-1] else []), INTEGRITY, RECONCILIATION]
+        backed_up = work.take(LOAD_JOB, assets=[TARGET_BACKUP])
+        loaded = backed_up and all(work.take(LOAD_JOB, span, loads) for span in spans) and _all_passed(outcome)
+        outcome.success = loaded and work.take(LOAD_JOB, assets=proofs) and _all_passed(outcome)
 
 
 def verify(settings: Settings, *, keep_policies: bool) -> Outcome:

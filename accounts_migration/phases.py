@@ -3,23 +3,24 @@
 Here: which entities and batches belong to a phase, and the gate between two of them. Not here: how a phase is run
 (`accounts_migration.migration`), its jobs (`accounts_migration.approaches`).
 
-A phase has passed for a snapshot when everything it moves stands in the target, loaded from this snapshot under the
-policies in force, accounted for and of the recorded number (the target's own books, and rows counted now), when each
-check of the loads passed after the load it speaks of, and when references, the law and the control totals were found
-right after the last of them (Dagster's event log). Nothing else is remembered: so it holds in another process and on
-another day, it does not matter whether a phase, `migrate` or a person in the UI loaded a batch, and a new snapshot, or
-another policy, starts again at phase 1.
+A phase has passed for a snapshot when everything it moves was loaded from this snapshot under the policies in force and
+is accounted for (the target's books); when rows, control totals and references, counted in the target now, are what the
+books say; and when each check of its loads, and its validation of the whole, passed after the load (Dagster's event
+log). Nothing else is remembered: so it holds in another process and on another day, it does not matter whether a phase,
+`migrate` or a person in the UI loaded a batch, and a new snapshot, or another policy, starts again at phase 1.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 
 import dagster as dg
 
 from accounts_migration.assets.links import target_key
 from accounts_migration.assets.loading import ACCOUNTING_CHECK, CONTENT_CHECK, TOTALS_CHECK
-from accounts_migration.assets.validation import INTEGRITY, RECONCILIATION
+from accounts_migration.assets.validation import BLAMED, INTEGRITY, RECONCILIATION
 from accounts_migration.databases.bookkeeping import RecordedBatch
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.databases.target import Target
@@ -28,6 +29,7 @@ from accounts_migration.entities.policies import Policies
 from accounts_migration.errors import MigrationError
 from accounts_migration.evaluations import Evaluated, evaluations
 from accounts_migration.partitions import EMPTY
+from accounts_migration.reconciliation.target_totals import counts_and_totals
 from accounts_migration.staging import WHOLE
 
 RECENT_MONTHS = 12
@@ -63,9 +65,8 @@ class Phase:
             return [WHOLE]
         months = sorted(batch for batch in batches if batch != EMPTY)
         first = recent_from or min(months[-RECENT_MONTHS:], default="")
-        if self is PHASES[-1]:
-            return [month for month in months if month >= first]
-        return [*(month for month in months if month < first), EMPTY]
+        recent = [month for month in months if month >= first]
+        return recent if self is PHASES[-1] else sorted({*batches} - {*recent})
 
 
 PHASES = (
@@ -143,18 +144,18 @@ def next_phase(at: Progress) -> Phase | None:
 
 def unpassed(phase: Phase, at: Progress) -> Iterator[str]:
     """Yield what is missing for the phase to have passed, a few words for each; nothing where it has passed."""
-    lacking = False
-    for entity in phase.entities:
-        batches = at.batches_of(phase)
-        for one in [*_not_loaded(entity, batches, at), *_not_checked(entity, batches, at)]:
-            lacking = True
-            yield one
-    if not lacking:
-        yield from _not_validated(phase, at)
+    lacking = [
+        one
+        for entity in phase.entities
+        for look in (_not_loaded, _not_what_was_loaded, _not_checked)
+        for one in look(entity, at.batches_of(phase), at)
+    ]
+    if phase is PHASES[-1] and not lacking:
+        lacking += [f"{name} does not stand" for name in at.database.missing_constraints()]
+    yield from lacking or _not_validated(phase, at)
 
 
 def _not_loaded(entity: str, batches: Sequence[str], at: Progress) -> Iterator[str]:
-    counts: Mapping[str, int] | None = None
     source = at.snapshot.tables[ENTITIES[entity].legacy_table].batches
     for batch in batches:
         record = at.records.get((entity, batch))
@@ -164,42 +165,63 @@ def _not_loaded(entity: str, batches: Sequence[str], at: Progress) -> Iterator[s
             yield f"{entity} {batch} is loaded from another snapshot"
         elif record.policies_digest != at.policies.digest:
             yield f"{entity} {batch} is loaded under other policies"
-        else:
-            counts = at.database.counts_by_batch(entity) if counts is None else counts
-            if source.get(batch, 0) != record.loaded + record.rejected + record.excluded:
-                yield f"{entity} {batch} is not accounted for"
-            elif counts.get(batch, 0) != record.loaded:
-                yield f"{entity} {batch} holds {counts.get(batch, 0):,} rows, {record.loaded:,} were loaded"
+        elif source.get(batch, 0) != record.loaded + record.rejected + record.excluded:
+            yield f"{entity} {batch} is not accounted for"
+
+
+def _not_what_was_loaded(entity: str, batches: Sequence[str], at: Progress) -> Iterator[str]:
+    """Hold the target as it is now against its books."""
+    records = [at.records[entity, batch] for batch in batches if (entity, batch) in at.records]
+    if not records:
+        return
+    found = counts_and_totals(at.database, entity)
+    for record in records:
+        rows = found.rows.get(record.batch, 0)
+        if rows != record.loaded:
+            yield f"{entity} {record.batch} holds {rows:,} rows, {record.loaded:,} were loaded"
+        elif found.totals.get(record.batch, {}) != json.loads(record.control_totals):
+            yield f"{entity} {record.batch} has other control totals than were loaded"
+    for reference, orphans in at.database.referential_integrity().items():
+        if reference.startswith(f"{entity}->") and orphans:
+            yield f"{orphans:,} references {reference} have no row"
 
 
 def _not_checked(entity: str, batches: Sequence[str], at: Progress) -> Iterator[str]:
-    key = target_key(ENTITIES[entity])
     partitioned = ENTITIES[entity].batch_column is not None
     targets: dict[str, str] = {}
     for check in _OF_LOADS:
-        latest = _latest(evaluations(at.instance, dg.AssetCheckKey(key, check), at.location, targets))
+        latest = _latest(_of(target_key(ENTITIES[entity]), check, at, targets))
         for batch in batches:
-            record = at.records.get((entity, batch))
-            if record is not None:
-                found = latest.get(batch if partitioned else None)
-                yield from _not_passed(f"{check} of {entity} {batch}", found, record.loaded_at)
+            record, found = at.records.get((entity, batch)), latest.get(batch if partitioned else None)
+            if record is None:
+                continue
+            if found is None or found.at < record.loaded_at:
+                yield f"{check} of {entity} {batch} was not checked since the load"
+            elif not found.evaluation.passed:
+                yield f"{check} of {entity} {batch} failed"
 
 
 def _not_validated(phase: Phase, at: Progress) -> Iterator[str]:
+    """Ask for one validation after the load that found nothing in the phase's entities.
+
+    What a later one finds may be the matter of a later phase, whose gate would else stay closed for ever.
+    """
     since = at.last_loaded(phase)
     targets: dict[str, str] = {}
     for asset, check in _OF_THE_WHOLE:
-        found = next(evaluations(at.instance, dg.AssetCheckKey(asset, check), at.location, targets), None)
-        yield from _not_passed(f"{check} of {asset.to_user_string()}", found, since)
+        name = f"{check} of {asset.to_user_string()}"
+        found = list(takewhile(lambda one: one.at >= since, _of(asset, check, at, targets)))
+        if not any(one.evaluation.passed or not _blames(one.evaluation, phase) for one in found):
+            yield f"{name} failed" if found else f"{name} was not checked since the load"
 
 
-def _not_passed(name: str, found: Evaluated | None, since: datetime) -> Iterator[str]:
-    if found is None:
-        yield f"{name} was not checked"
-    elif found.at < since:
-        yield f"{name} was not checked since it was loaded again"
-    elif not found.evaluation.passed:
-        yield f"{name} failed"
+def _blames(evaluation: dg.AssetCheckEvaluation, phase: Phase) -> bool:
+    blamed = evaluation.metadata.get(BLAMED)
+    return blamed is None or not {*phase.entities}.isdisjoint(str(blamed.value).split(", "))
+
+
+def _of(asset: dg.AssetKey, check: str, at: Progress, targets: dict[str, str]) -> Iterator[Evaluated]:
+    return evaluations(at.instance, dg.AssetCheckKey(asset, check), at.location, targets)
 
 
 def _latest(found: Iterable[Evaluated]) -> dict[str | None, Evaluated]:

@@ -3,7 +3,7 @@
 Here: assets and their checks. Not here: the comparisons themselves (`accounts_migration.reconciliation`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -27,6 +27,9 @@ from accounts_migration.staging import WHOLE
 
 ACCOUNT = "account"
 """The metadata entry that holds the reconciliation for a program to read; amounts in cents."""
+
+BLAMED = "entities that do not hold"
+"""The metadata entry of a check that names the entities for which it failed."""
 
 TOTALS_SHOWN, TOTALS_KEPT = 100, 1000
 
@@ -57,7 +60,11 @@ def referential_integrity(
     check = dg.AssetCheckResult(
         check_name="no_orphans",
         passed=not any(orphans.values()),
-        metadata={**orphans, **{f"rows of {name}": count for name, count in rows.items()}},
+        metadata={
+            **orphans,
+            **{f"rows of {name}": count for name, count in rows.items()},
+            BLAMED: _listed(reference.partition("->")[0] for reference, count in orphans.items() if count),
+        },
     )
     yield dg.MaterializeResult(metadata=dict(orphans), check_results=[check])
 
@@ -135,6 +142,10 @@ def reconciliation(
     yield dg.MaterializeResult(metadata=_metadata(found), check_results=list(_checks(found)))
 
 
+def _listed(entities: Iterable[str]) -> str:
+    return ", ".join(sorted(set(entities))) or "none"
+
+
 def _metadata(found: Reconciliation) -> dict[str, Any]:
     accounting = [{**asdict(line), "unexplained": line.unexplained} for line in found.entities]
     totals = [{**asdict(one), "unexplained": one.unexplained} for one in found.totals]
@@ -156,7 +167,11 @@ def _checks(found: Reconciliation) -> Iterator[dg.AssetCheckResult]:
     yield dg.AssetCheckResult(
         check_name="accounting_law",
         passed=not broken and bool(found.batches),
-        metadata={"batches": len(found.batches), "broken": ", ".join(broken[:20]) or "none"},
+        metadata={
+            "batches": len(found.batches),
+            "broken": ", ".join(broken[:20]) or "none",
+            BLAMED: _listed(line.entity for line in found.batches if not line.holds),
+        },
     )
     unexplained = [total for total in found.totals if total.unexplained]
     yield dg.AssetCheckResult(
@@ -170,6 +185,7 @@ def _checks(found: Reconciliation) -> Iterator[dg.AssetCheckResult]:
             )
             or "0.00",
             "complete": found.is_complete,
+            BLAMED: _listed(one.entity for one in unexplained),
         },
     )
     yield dg.AssetCheckResult(

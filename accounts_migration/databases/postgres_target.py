@@ -155,17 +155,27 @@ class PostgresTarget(Target):
             keys = self._keys_that_break(tables, broken)
         raise constraint_broken(self.name, broken.table, broken.constraint, keys)
 
-    def _add_constraints(self, table: sa.Table) -> list[str]:
+    def missing_constraints(self) -> list[str]:
+        """Return keys, checks, references and indexes that the entities' tables lack; see `Target`."""
+        wanted = build_tables()
+        found = [entity for entity in ENTITIES if entity in _found_tables(self.session, wanted)]
+        missing = [str(one.name) for entity in found for one in self._missing_of(wanted[entity])]
+        return missing + [str(index.name) for index in self._missing_indexes()]
+
+    def _missing_of(self, table: sa.Table) -> list[sa.Constraint]:
         rows = self.session.execute(
             f"SELECT conname, contype::text FROM pg_constraint WHERE conrelid = '{quoted(table.name)}'::regclass"
         )
         present = {name for name, _ in rows}
         has_key = any(kind == "p" for _, kind in rows)
-        missing = [
+        return [
             constraint
             for constraint in sorted(table.constraints, key=_order)
             if constraint.name not in present and not (isinstance(constraint, sa.PrimaryKeyConstraint) and has_key)
         ]
+
+    def _add_constraints(self, table: sa.Table) -> list[str]:
+        missing = self._missing_of(table)
         if not missing:
             return []
         start = f"ALTER TABLE {_DIALECT.identifier_preparer.format_table(table)} "
@@ -173,10 +183,13 @@ class PostgresTarget(Target):
         self.session.execute(start + ", ".join(addition.removeprefix(start) for addition in additions))
         return [f"added constraint {constraint.name}" for constraint in missing]
 
-    def _add_indexes(self) -> list[str]:
+    def _missing_indexes(self) -> list[sa.Index]:
         rows = self.session.execute("SELECT indexname::text FROM pg_indexes WHERE schemaname = current_schema()")
         present = {row[0] for row in rows}
-        missing = [index for index in entity_indexes("postgresql") if index.name not in present]
+        return [index for index in entity_indexes("postgresql") if index.name not in present]
+
+    def _add_indexes(self) -> list[str]:
+        missing = self._missing_indexes()
         for index in missing:
             self.session.execute(_ddl(CreateIndex(index)))
         return [f"created index {index.name}" for index in missing]

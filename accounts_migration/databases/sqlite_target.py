@@ -127,9 +127,16 @@ class SqliteTarget(Target):
             self._empty_log()
         return done
 
-    def _add_indexes(self) -> list[str]:
+    def missing_constraints(self) -> list[str]:
+        """Return the indexes: keys, checks and references stand since the tables were created."""
+        return [str(index.name) for index in self._missing_indexes()]
+
+    def _missing_indexes(self) -> list[sa.Index]:
         present = _index_names(self.session)
-        missing = [index for index in entity_indexes("sqlite") if index.name not in present]
+        return [index for index in entity_indexes("sqlite") if index.name not in present]
+
+    def _add_indexes(self) -> list[str]:
+        missing = self._missing_indexes()
         for index in missing:
             self.session.execute(str(CreateIndex(index).compile(dialect=_DIALECT)))
         return [f"created index {index.name}" for index in missing]

@@ -134,6 +134,9 @@ class Target(ABC):
     def size(self) -> int:
         """Return the bytes that the database takes."""
 
+    def missing_constraints(self) -> list[str]:
+        """Return the names of what `constrain` would add to the tables that stand: keys, checks, indexes and so on."""
+
     @abstractmethod
     def _connect(self) -> Session:
         """Open a connection."""
