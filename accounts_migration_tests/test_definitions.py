@@ -135,6 +135,7 @@ JOBS = {
     "report": {"validation/plausibility", "validation/report", "validation/rules"},
     "backup": {"operations/backup_retention", "operations/target_backup"},
 }
+APPROACHES = ["big_bang", "phase_1_reference", "phase_2_accounts", "phase_3_history", "phase_4_recent"]
 CHAINS = [
     ("legacy/products", "cleaned/products", "target/product"),
     ("legacy/customers", "cleaned/customers", "target/customer"),
@@ -221,7 +222,20 @@ def test_a_job_selects(definitions: dg.Definitions, job: str) -> None:
 
 
 def test_the_jobs_stand_in_the_order_of_a_migration(definitions: dg.Definitions) -> None:
-    assert [job.name for job in definitions.jobs or []] == list(JOBS)
+    assert [job.name for job in definitions.jobs or []] == [*JOBS, *APPROACHES]
+
+
+@pytest.mark.parametrize("name", APPROACHES)
+def test_an_approach_is_a_job_of_one_step_with_nothing_to_choose(definitions: dg.Definitions, name: str) -> None:
+    job = definitions.resolve_job_def(name)
+    assert ([node.name for node in job.nodes], job.partitions_def) == ([f"run_{name}"], None)
+    assert job.tags["accounts_migration/target"] == str(Path("t.db").resolve())
+    assert job.description and job.executor_def is dg.in_process_executor
+
+
+def test_the_one_sensor_starts_the_later_phases(definitions: dg.Definitions) -> None:
+    found = {sensor.name: sorted(str(one.job_name) for one in sensor.targets) for sensor in definitions.sensors or []}
+    assert found == {"start_next_phase": APPROACHES[2:]}
 
 
 def test_every_job_is_described_and_runs_in_one_process(definitions: dg.Definitions) -> None:

@@ -208,7 +208,8 @@ def job(phased: Phased) -> Callable[[str], dg.ExecuteInProcessResult]:
     """Run a job of the approaches, as the UI launches it: nothing to choose."""
 
     def run(name: str) -> dg.ExecuteInProcessResult:
-        return phased.migration.definitions.resolve_job_def(name).execute_in_process(
+        definitions: dg.Definitions = phased.migration.definitions
+        return definitions.resolve_job_def(name).execute_in_process(
             instance=phased.migration.instance, raise_on_error=False
         )
 

@@ -134,6 +134,7 @@ class Target(ABC):
     def size(self) -> int:
         """Return the bytes that the database takes."""
 
+    @abstractmethod
     def missing_constraints(self) -> list[str]:
         """Return the names of what `constrain` would add to the tables that stand: keys, checks, indexes and so on."""
 
