@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -44,7 +44,30 @@ class Settings(BaseSettings):
     recent_from: Annotated[str, Field(pattern=MONTH)] | None = Field(
         default=None, description="first month of phase 4; default the 12 latest months of the snapshot"
     )
+    # addresses may hold a token, and these a password: they are not printed
+    smoke_test_urls: str | None = Field(
+        default=None, repr=False, description="URLs that must answer, with blanks between"
+    )
+    smoke_test_timeout: float = Field(default=10, gt=0, description="seconds that a whole answer may take")
+    configure_application: str | None = Field(default=None, repr=False, description="command run by finish")
+    clear_caches: str | None = Field(default=None, repr=False, description="command run by finish")
+    command_timeout: float = Field(default=300, gt=0, description="seconds that such a command may take")
+    notify_webhook: str | None = Field(default=None, repr=False, description="URL to post notices to")
+    notify_email: str | None = Field(default=None, description="addresses to mail notices to, with commas between")
+    notify_from: str | None = Field(default=None, description="their sender; default accounts-migration@HOST")
+    smtp_host: str = Field(default="localhost", description="the mail server")
+    smtp_port: int | None = Field(default=None, ge=1, le=65535, description="default 587, 465 or 25 by SMTP_SECURITY")
+    smtp_security: Literal["starttls", "tls", "none"] = Field(default="starttls", description="starttls, tls or none")
+    smtp_user: str | None = Field(default=None, description="login at the mail server; none where it is not set")
+    smtp_password: str | None = Field(default=None, repr=False, description="its password")
+    archive_dir: Path | None = Field(default=None, description="archives; default MIGRATION_HOME/archive")
+    acknowledgements: Path | None = Field(default=None, description="TOML file; default acknowledgements.toml if any")
     policies: Policies = Field(default_factory=Policies)
+
+    @property
+    def archives(self) -> Path:
+        """Return the folder of the archives."""
+        return self.archive_dir or self.migration_home / "archive"
 
     @property
     def backups(self) -> Path:
