@@ -77,12 +77,23 @@ class LegacyResource:
         return self._home / "snapshots" / f"{name}.json"
 
     def take_snapshot(self) -> Snapshot:
-        """Take a snapshot and make it the present one."""
+        """Take a snapshot and make it the present one.
+
+        Raises:
+            MigrationError: The source cannot be read, or a folder cannot be written.
+        """
         snapshot = take_snapshot(self.source, self._backups, LEGACY_TABLES)
-        self._pointer.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        partial = self._pointer.with_suffix(".partial")
-        partial.write_text(json.dumps({"folder": str(Path(snapshot.folder).resolve())}))
-        partial.replace(self._pointer)
+        try:
+            self._pointer.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            partial = self._pointer.with_suffix(".partial")
+            partial.write_text(json.dumps({"folder": str(Path(snapshot.folder).resolve())}))
+            partial.replace(self._pointer)
+        except OSError as error:
+            raise MigrationError(
+                f"Cannot remember the snapshot in {self._pointer.parent}",
+                why=str(error.strerror),
+                remedy="Free disk space, or name in MIGRATION_HOME a folder that this user may write to",
+            ) from error
         return snapshot
 
     def snapshot(self) -> Snapshot:
