@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -85,7 +86,7 @@ class LegacyResource:
         snapshot = take_snapshot(self.source, self._backups, LEGACY_TABLES)
         try:
             self._pointer.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            partial = self._pointer.with_suffix(".partial")
+            partial = self._pointer.with_suffix(f".{os.getpid()}.partial")
             partial.write_text(json.dumps({"folder": str(Path(snapshot.folder).resolve())}))
             partial.replace(self._pointer)
         except OSError as error:

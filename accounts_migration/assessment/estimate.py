@@ -8,6 +8,7 @@ one of SQLite. What the trial cannot show (writing staging, constraints, reading
 is put in proportion to it, as measured with whole migrations of 250,000 and 1,000,000 transactions into both engines.
 """
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -30,9 +31,12 @@ from accounts_migration.staging import staged_size
 
 STARTING_SECONDS = 4.0
 SECONDS_PER_BATCH = 0.03
+BACKUP_BYTES_PER_SECOND = 30_000_000
 STAGING_SHARE = 0.35
 PROOF_SHARE = 2.0
 RESERVE_SHARE = 0.5
+
+_SCRATCH = "scratch-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,11 @@ def stages_of(snapshot: Snapshot, dry: DryRun, trial: Trial) -> tuple[Stage, ...
             f"{STARTING_SECONDS:g} s, and {SECONDS_PER_BATCH:g} s for each of {batches} batches",
         ),
         Stage("snapshot", snapshot.seconds, "measured when it was taken"),
+        Stage(
+            "backup of the target",
+            trial.target_size / BACKUP_BYTES_PER_SECOND,
+            f"{trial.target_size:,} bytes, copied and proved at {BACKUP_BYTES_PER_SECOND:,} bytes/s",
+        ),
         Stage("read and clean", dry.seconds, f"the dry run: {dry.rows:,} rows"),
         Stage("write staging", dry.seconds * STAGING_SHARE, f"{STAGING_SHARE:.0%} of the dry run"),
         Stage("load", loading, _trial_in_words(trial)),
@@ -137,7 +146,8 @@ def _on_trial(settings: Settings) -> Iterator[Target]:
     home = settings.migration_home / "assessment"
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        scratch = tempfile.TemporaryDirectory(prefix="scratch-", dir=home)
+        _remove_abandoned(home)
+        scratch = tempfile.TemporaryDirectory(prefix=f"{_SCRATCH}{os.getpid()}-", dir=home)
     except OSError as error:
         raise MigrationError(
             f"Cannot write into {home}",
@@ -147,6 +157,18 @@ def _on_trial(settings: Settings) -> Iterator[Target]:
     with scratch as folder, open_target(str(Path(folder) / "rehearsal.db")) as target:
         target.prepare()
         yield target
+
+
+def _remove_abandoned(home: Path) -> None:
+    """Remove the scratch files of an assessment that was killed: they hold rows of the bank."""
+    for folder in home.glob(f"{_SCRATCH}*"):
+        process = folder.name.removeprefix(_SCRATCH).partition("-")[0]
+        try:
+            os.kill(int(process), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (PermissionError, ValueError):
+            continue  # it lives, and is another user's; or the folder is none of ours
 
 
 def _present_size(settings: Settings, target: Target) -> int:

@@ -31,12 +31,18 @@ class Listing:
 
 
 def _listing(title: str, columns: str, lines: Iterable[Sequence[object]]) -> Listing:
-    spelled = tuple(tuple(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in line) for line in lines)
+    spelled = tuple(tuple(map(_spelled, line)) for line in lines)
     named = tuple(columns.split(" | "))
     if len(spelled) > MOST_LINES:
         further = (f"… {len(spelled) - MOST_LINES:,} more", *[""] * (len(named) - 1))
         spelled = (*spelled[:MOST_LINES], further)
     return Listing(title, named, spelled)
+
+
+def _spelled(cell: object) -> str:
+    text = f"{cell:,}" if isinstance(cell, int) else str(cell)
+    # a table of the source may be named anything
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
 
 
 def volume_tables(volumes: Volumes) -> list[Listing]:
@@ -95,18 +101,18 @@ def _column(column: ColumnProfile) -> tuple[object, ...]:
 
 
 def _forms(column: ColumnProfile) -> str:
-    shown = [f"{_spelled(one.form)} {one.rows:,}" for one in column.forms[:FORMS_SHOWN]]
+    shown = [f"{_quoted(one.form)} {one.rows:,}" for one in column.forms[:FORMS_SHOWN]]
     further = column.rows_of_further_forms + sum(one.rows for one in column.forms[FORMS_SHOWN:])
     return "; ".join([*shown, *([f"others {further:,}"] if further else [])])
 
 
-def _spelled(form: str) -> str:
+def _quoted(form: str) -> str:
     return form if form in NAMED_FORMS else f'"{form}"'
 
 
 def _codes(name: str, column: ColumnProfile) -> Iterable[tuple[object, ...]]:
     for code in column.codes:
-        yield name, _spelled(code.code), code.storage_class, code.rows, code.reading
+        yield name, _quoted(code.code), code.storage_class, code.rows, code.reading
     if column.distinct_codes and column.distinct_codes > len(column.codes):
         yield name, f"{column.distinct_codes - len(column.codes):,} further codes or more", "", "", ""
 

@@ -1,5 +1,7 @@
 """Downtime and disk space: measured here, on trial, and nothing of the trial stays."""
 
+import os
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -75,21 +77,37 @@ def test_the_largest_table_is_loaded_on_trial_and_nothing_stays(
             )
 
 
+def test_scratch_files_of_a_killed_assessment_are_removed(tmp_path: Path, snapshot: Snapshot) -> None:
+    home = tmp_path / "home" / "assessment"
+    # a process that has ended, and one that lives
+    with subprocess.Popen(["/bin/true"]) as ended:
+        ended.wait()
+    for process in (ended.pid, os.getpid()):
+        (home / f"scratch-{process}-abc").mkdir(parents=True)
+        (home / f"scratch-{process}-abc" / "rehearsal.db").touch()
+
+    rehearse(snapshot, settings_of(tmp_path, None))
+
+    assert [path.name for path in home.iterdir()] == [f"scratch-{os.getpid()}-abc"]
+
+
 def test_every_second_has_its_reason(tmp_path: Path, snapshot: Snapshot) -> None:
     settings = settings_of(tmp_path, None)
     dry = replace(dry_run(snapshot, settings.policies), rows=1_000_000, seconds=6.0)
-    trial = replace(rehearse(snapshot, settings), load=Rehearsal(rows=100_000, seconds=0.25, size=20_000_000))
+    load = Rehearsal(rows=100_000, seconds=0.25, size=20_000_000)
+    trial = replace(rehearse(snapshot, settings), load=load, target_size=6_000_000)
 
     stages = {stage.name: (round(stage.seconds, 2), stage.basis) for stage in stages_of(snapshot, dry, trial)}
 
     assert stages == {
         "start": (4.12, "4 s, and 0.03 s for each of 4 batches"),
         "snapshot": (round(snapshot.seconds, 2), "measured when it was taken"),
+        "backup of the target": (0.2, "6,000,000 bytes, copied and proved at 30,000,000 bytes/s"),
         "read and clean": (6.0, "the dry run: 1,000,000 rows"),
         "write staging": (2.1, "35% of the dry run"),
         "load": (2.5, "100,000 rows loaded on trial into SQLite: 400,000 rows/s"),
         "constraints and proof": (5.0, "2 times the load"),
-        "reserve": (round((4.12 + snapshot.seconds + 6.0 + 2.1 + 2.5 + 5.0) / 2, 2), "50% of all these"),
+        "reserve": (round((4.12 + snapshot.seconds + 0.2 + 6.0 + 2.1 + 2.5 + 5.0) / 2, 2), "50% of all these"),
     }
 
 
