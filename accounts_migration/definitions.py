@@ -19,9 +19,9 @@ from accounts_migration.assets.target_backup import backup_retention, target_bac
 from accounts_migration.assets.validation import build_validation
 from accounts_migration.errors import UsageError
 from accounts_migration.io_managers import AssessmentIOManager, SnapshotIOManager, StagingIOManager
-from accounts_migration.jobs import BACKUP_JOB, build_jobs
+from accounts_migration.jobs import BACKUP_JOB, build_jobs, build_rollback_job
 from accounts_migration.logs import migration_logger
-from accounts_migration.resources import BackupResource, LegacyResource, TargetResource
+from accounts_migration.resources import BackupResource, LegacyResource, RollbackResource, TargetResource
 from accounts_migration.schedules import build_schedules
 from accounts_migration.sensors import build_sensors
 from accounts_migration.settings import Settings, load_settings
@@ -49,6 +49,7 @@ def build_defs(
         "legacy": legacy,
         "target": target,
         "backups": BackupResource(target, chosen.backups, chosen.pg_dump, chosen.backup_retention_days),
+        "rollback": RollbackResource(target, chosen),
         "policies": chosen.policies,
         "settings": chosen,
         "assessment_io": AssessmentIOManager(chosen),
@@ -66,7 +67,7 @@ def build_defs(
             *(snapshot, duplicates, *checked, constraints, report_asset(checked)),
             *(target_backup, backup_retention),
         ],
-        jobs=[*jobs, *approaches],
+        jobs=[*jobs, *approaches, build_rollback_job(_target_location(chosen))],
         schedules=build_schedules(next(job for job in jobs if job.name == BACKUP_JOB)),
         sensors=build_sensors(approaches),
         resources={name: _as_resource(value) for name, value in resources.items()},

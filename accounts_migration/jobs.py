@@ -8,9 +8,11 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from accounts_migration.ops import roll_back
+
 ASSESS_JOB = "assess"
 SNAPSHOT_JOB, PREPARE_JOB, LOAD_JOB, VERIFY_JOB, REPORT_JOB = "snapshot", "prepare", "load", "verify", "report"
-BACKUP_JOB = "backup"
+BACKUP_JOB, ROLLBACK_JOB = "backup", "rollback"
 
 TARGET_TAG = "accounts_migration/target"
 """The tag that tells of a run which target it worked on, without its password."""
@@ -83,3 +85,17 @@ def build_jobs(target: str | None = None) -> list[UnresolvedAssetJobDefinition]:
             description="Take and prove a backup of the target, then delete those that are too old.",
         ),
     ]
+
+
+def build_rollback_job(target: str | None = None) -> dg.JobDefinition:
+    """Return the job that rolls back; `target` is where its target is."""
+
+    @dg.job(
+        name=ROLLBACK_JOB,
+        tags={} if target is None else {TARGET_TAG: target},
+        description="Put a proved backup in the place of the target; its config names the target, lest it runs by mistake.",
+    )
+    def rollback() -> None:
+        roll_back()
+
+    return rollback

@@ -21,6 +21,8 @@ from accounts_migration.databases.target import Target, open_target, target_loca
 from accounts_migration.entities import ENTITIES, Entity
 from accounts_migration.errors import MigrationError, UsageError
 from accounts_migration.operations.backup import Backup, forget_old_backups, list_backups, take_backup
+from accounts_migration.operations.rollback import RolledBack, Tell, rollback
+from accounts_migration.settings import Settings
 
 
 def legacy_table(entity: Entity) -> LegacyTable:
@@ -189,6 +191,24 @@ class BackupResource:
     def forget_old(self, now: datetime) -> list[Backup]:
         """Delete the backups that are too old and return them; see `operations.backup.forget_old_backups`."""
         return forget_old_backups(self._folder, target_location(self._target.url), self.retention_days, now)
+
+
+class RollbackResource:
+    """The way back: everything that a rollback of the target needs to know."""
+
+    def __init__(self, target: TargetResource, settings: Settings) -> None:
+        """Remember where the target is, and the settings of its backups and of the service."""
+        self._target = target
+        self._settings = settings
+
+    @property
+    def location(self) -> str:
+        """Return where the target is, without its password."""
+        return target_location(self._target.url)
+
+    def run(self, to: str | None, *, discard_changes: bool, tell: Tell) -> RolledBack:
+        """Roll the target back; see `operations.rollback.rollback`."""
+        return rollback(self._settings, self._target.url, to=to, discard_changes=discard_changes, tell=tell)
 
 
 def recorded_snapshot(database: Target, purpose: str) -> RecordedSnapshot:

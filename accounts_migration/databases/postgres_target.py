@@ -89,7 +89,7 @@ class PostgresTarget(Target):
                 password.
         """
         super().__init__(display_name(url))
-        self._url = _with_timeout(url)
+        self._url = url
         encoding = self.session.value("SELECT current_setting('server_encoding')")
         if encoding != "UTF8":
             self.close()
@@ -100,18 +100,7 @@ class PostgresTarget(Target):
             )
 
     def _connect(self) -> Session:
-        session = _connected(self._url, self.name)
-        values = " ".join(f"WHEN '{name}' THEN '{value}'" for name, value in _SETTINGS.items())
-        names = ", ".join(f"'{name}'" for name in _SETTINGS)
-        try:
-            # an older server lacks some
-            session.execute(
-                f"SELECT set_config(name, CASE name {values} END, false) FROM pg_settings WHERE name IN ({names})"
-            )
-        except BaseException:
-            session.close()
-            raise
-        return session
+        return open_session(self._url)
 
     def prepare(self) -> None:
         """Create the missing tables, without keys and checks yet; see `Target.prepare`."""
@@ -282,12 +271,23 @@ def display_name(url: str) -> str:
 
 
 def open_session(url: str) -> PostgresSession:
-    """Open a connection to a database that need not be a target, as the one from which databases are made.
+    """Open a connection with our settings, to a database that need not be a target.
 
     Raises:
         MigrationError: It cannot be made; without the password.
     """
-    return _connected(_with_timeout(url), display_name(url))
+    session = _connected(_with_timeout(url), display_name(url))
+    values = " ".join(f"WHEN '{name}' THEN '{value}'" for name, value in _SETTINGS.items())
+    names = ", ".join(f"'{name}'" for name in _SETTINGS)
+    try:
+        # an older server lacks some
+        session.execute(
+            f"SELECT set_config(name, CASE name {values} END, false) FROM pg_settings WHERE name IN ({names})"
+        )
+    except BaseException:
+        session.close()
+        raise
+    return session
 
 
 def _with_timeout(url: str) -> str:

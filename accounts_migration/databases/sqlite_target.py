@@ -186,44 +186,10 @@ class SqliteTarget(Target):
         session.execute(f"PRAGMA cache_size = -{_SCAN_CACHE_KIBIBYTES}")
 
     def _lock_name(self) -> str:
-        return f"sqlite:{self.path}"
+        return lock_name(self.path)
 
     def _acquire_lock(self) -> Release:
-        path = self.path.with_name(f"{self.path.name}.lock")
-        descriptor = self._locked(path)
-        while not _is_file_of(descriptor, path):
-            # whoever held it found no target to keep it beside, and removed it between our opening and our locking
-            os.close(descriptor)
-            descriptor = self._locked(path)
-        return lambda: self._release_lock(descriptor, path)
-
-    def _release_lock(self, descriptor: int, path: Path) -> None:
-        """Let go; of a migration that was refused before it made the target, no lock file stays either."""
-        if not self.path.exists():
-            with suppress(OSError):
-                path.unlink()
-        os.close(descriptor)
-
-    def _locked(self, path: Path) -> int:
-        what = f"Cannot migrate into {self.name}"
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise MigrationError(
-                what,
-                why=f"its lock file cannot be opened: {error.strerror}",
-                remedy="Check the rights of its folder",
-            ) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            raise MigrationError(
-                what,
-                why=f"another migration is writing to {self.name}",
-                remedy="Wait for it to end, or stop it",
-            ) from None
-        return descriptor
+        return acquire_lock(self.path, self.name)
 
     def _stored_type(self, kind: Kind) -> pa.DataType:
         return sqlite_rows.stored_type(kind)
@@ -241,6 +207,60 @@ class SqliteTarget(Target):
             first = False
             if rows.num_rows:
                 yield sqlite_rows.decode(table, rows)
+
+
+def lock_name(path: Path) -> str:
+    """Return what names the lock of a file, whose path is resolved."""
+    return f"sqlite:{path}"
+
+
+def acquire_lock(path: Path, name: str) -> Release:
+    """Take the lock of a target file, which need not exist or be a database; see `Target.lock`.
+
+    Args:
+        path: The file, resolved.
+        name: How it is shown.
+
+    Raises:
+        MigrationError: Another process holds the lock.
+    """
+    beside = path.with_name(f"{path.name}.lock")
+    descriptor = _locked(beside, name)
+    while not _is_file_of(descriptor, beside):
+        # whoever held it found no target to keep it beside, and removed it between our opening and our locking
+        os.close(descriptor)
+        descriptor = _locked(beside, name)
+    return lambda: _release_lock(descriptor, beside, path)
+
+
+def _release_lock(descriptor: int, beside: Path, path: Path) -> None:
+    """Let go; of a migration that was refused before it made the target, no lock file stays either."""
+    if not path.exists():
+        with suppress(OSError):
+            beside.unlink()
+    os.close(descriptor)
+
+
+def _locked(beside: Path, name: str) -> int:
+    what = f"Cannot migrate into {name}"
+    try:
+        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise MigrationError(
+            what,
+            why=f"its lock file cannot be opened: {error.strerror}",
+            remedy="Check the rights of its folder",
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise MigrationError(
+            what,
+            why=f"another migration is writing to {name}",
+            remedy="Wait for it to end, or stop it",
+        ) from None
+    return descriptor
 
 
 def _refuse_unusable_path(path: Path) -> None:

@@ -65,6 +65,8 @@ class ContentComparison:
         counts: Differences by kind and batch; rows, or cells where DIFFERENT.
         examples: A few of the differences.
         found_totals: Batch -> control totals of the rows that the target gave back, in cents.
+        apart: Called with a kind and whole rows: those of the target where DIFFERENT or UNEXPECTED, else the cleaned
+            ones. None where the rows themselves are not wanted.
     """
 
     compared: int = 0
@@ -72,6 +74,7 @@ class ContentComparison:
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     examples: list[Difference] = field(default_factory=list)
     found_totals: dict[str, Totals] = field(default_factory=dict)
+    apart: Callable[[str, pa.Table], None] | None = None
 
     @property
     def is_equal(self) -> bool:
@@ -114,6 +117,7 @@ def compare_content(
     found: Iterable[pa.RecordBatch],
     key: str,
     batch_of: Callable[[pa.Table], pa.ChunkedArray],
+    apart: Callable[[str, pa.Table], None] | None = None,
 ) -> ContentComparison:
     """Compare the cleaned rows with the rows of the target.
 
@@ -124,8 +128,9 @@ def compare_content(
         stored value is no exact amount.
         key: The key column.
         batch_of: Names the batch in which an unexpected row of the target would belong.
+        apart: Takes the rows that differ; see `ContentComparison`.
     """
-    comparison = ContentComparison()
+    comparison = ContentComparison(apart=apart)
     with ExitStack() as stack:
         spill = _Spill(stack)
         left: pa.Table | None = None
@@ -139,8 +144,10 @@ def compare_content(
             missing, unexpected = _compare_window(entity, comparison, rest, other, key)
             if missing is not None and missing.num_rows:
                 comparison.add(MISSING, missing["batch"], missing[key])
+                _set_apart(comparison, MISSING, missing.drop_columns(["batch"]))
             if unexpected is not None and unexpected.num_rows:
                 comparison.add(UNEXPECTED, batch_of(unexpected), unexpected[key])
+                _set_apart(comparison, UNEXPECTED, unexpected)
     return comparison
 
 
@@ -205,11 +212,22 @@ def _compare_rows(entity: str, comparison: ContentComparison, expected: pa.Table
         comparison.compared_by_batch[batch] += rows.num_rows
         so_far = comparison.found_totals.get(batch, {})
         comparison.found_totals[batch] = added([so_far, control_totals(entity, rows)])
+    changed = np.zeros(found.num_rows, np.bool_)
     for column in expected.column_names:
         if column not in ("batch", key) and not expected[column].equals(found[column]):
-            _record(comparison, expected, found, key, column, _unequal(expected[column], found[column]))
+            unequal = _unequal(expected[column], found[column])
+            changed |= unequal
+            _record(comparison, expected, found, key, column, unequal)
     if INEXACT in found.column_names and found[INEXACT].null_count < found.num_rows:
+        changed |= np.asarray(pc.is_valid(found[INEXACT]))
         _record_inexact(comparison, expected, found, key)
+    if changed.any():
+        _set_apart(comparison, DIFFERENT, found.filter(pa.array(changed)))
+
+
+def _set_apart(comparison: ContentComparison, kind: str, rows: pa.Table) -> None:
+    if comparison.apart is not None:
+        comparison.apart(kind, rows)
 
 
 def _unequal(expected: pa.ChunkedArray, found: pa.ChunkedArray) -> npt.NDArray[np.bool_]:

@@ -31,6 +31,26 @@ def compare_entity(entity: Entity, staged: Staged, target: Target, *, everything
     return _compare(entity, staged, _found(entity, staged, target, everything))
 
 
+def compare_rows(
+    entity: Entity,
+    expected: Iterable[pa.RecordBatch],
+    target: Target,
+    apart: Callable[[str, pa.Table], None] | None = None,
+) -> ContentComparison:
+    """Compare all rows of a table of the target with cleaned rows from anywhere.
+
+    Args:
+        entity: The entity.
+        expected: The cleaned rows, with a column `batch`.
+        target: The target.
+        apart: Takes the rows that differ; see `ContentComparison`.
+    """
+    found = read_ahead(target.scan(entity.name))
+    return compare_content(
+        entity.name, read_ahead(joined(expected)), found, entity.target_columns[0], _batches(entity), apart
+    )
+
+
 class ReadBack:
     """Compares the batches of one load with their staged rows.
 

@@ -5,6 +5,7 @@ manifests, folders, the order of a rollback (`accounts_migration.operations`).
 """
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -32,6 +33,36 @@ class Rehearsal:
     figures: Figures
     restored: bool = True
     remark: str = ""
+
+
+Way = Literal["switch", "in place"]
+"""How a copy is put back: made ready beside the target and switched by name, or restored into it in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """What is put back: the state that stood in the target, its file (None unless there were tables) and figures."""
+
+    state: State
+    file: Path | None
+    figures: Figures
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """One putting back of a copy, the same one when it is begun again after a kill.
+
+    Args:
+        copy: What is put back.
+        way: How.
+        stamp: Names what is made beside the target, and what is kept of it.
+        folder: Where files of this rollback may be written.
+    """
+
+    copy: Copy
+    way: Way
+    stamp: str
+    folder: Path
 
 
 class Engine(ABC):
@@ -62,3 +93,51 @@ class Engine(ABC):
             MigrationError: It cannot be restored, or is damaged.
             OSError: The folder cannot be written.
         """
+
+    @abstractmethod
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the target against every migration and rollback, whether or not it can be read.
+
+        Raises:
+            MigrationError: Another process holds it.
+        """
+
+    @abstractmethod
+    def present(self) -> Figures | None:
+        """Return what stands in the target now; None where there is none.
+
+        Raises:
+            MigrationError: It cannot be read.
+        """
+
+    @abstractmethod
+    def way(self, copy: Copy) -> Way:
+        """Return how this copy can be put back here."""
+
+    @abstractmethod
+    def make_ready(self, what: Return) -> list[str]:
+        """Restore beside the target, and prove what was restored; the target is not touched. May be done again.
+
+        Returns:
+            What its reader should know, a sentence each.
+
+        Raises:
+            MigrationError: It cannot be restored, or is not what was backed up.
+            OSError: A file cannot be written.
+        """
+
+    @abstractmethod
+    def put_back(self, what: Return) -> str:
+        """Keep the target as it is aside, and let the copy take its place. Goes on where it was killed.
+
+        Returns:
+            Where the replaced target is kept; empty where there was none.
+
+        Raises:
+            MigrationError: It cannot be done. The target is what it was, or `undo` makes it so.
+            OSError: The same.
+        """
+
+    @abstractmethod
+    def undo(self, what: Return) -> None:
+        """Make the target what it was before `put_back` began, unless it was done, and remove what is beside it."""

@@ -4,34 +4,50 @@ Here: dumping one consistent state, and restoring it. Not here: the programs (`p
 for both engines (`accounts_migration.operations`).
 """
 
-import json
+import getpass
+import os
 import secrets
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-from accounts_migration.databases.copies.engine import Dump, Engine, Rehearsal
+from accounts_migration.databases.copies.engine import Copy, Dump, Engine, Rehearsal, Return, Way
 from accounts_migration.databases.copies.figures import MEASURES, Figures, TableFigures
+from accounts_migration.databases.copies.postgres_databases import (
+    copy_properties,
+    create_like,
+    drop,
+    exists,
+    identifier,
+    literal,
+    maintenance,
+    may_create_databases,
+    owns,
+    shown,
+    switch,
+)
 from accounts_migration.databases.copies.postgres_programs import Programs, find_programs, run, with_database
-from accounts_migration.databases.postgres_session import PostgresSession
+from accounts_migration.databases.postgres_session import PostgresSession, lock_number
 from accounts_migration.databases.postgres_target import display_name, open_session
 from accounts_migration.errors import MigrationError
 
 FILE = "target.dump"
+_KEPT = "replaced.dump"
+_STOP = ("--set=ON_ERROR_STOP=1",)
+_MOST_LETTERS = 30
 _SCRATCH = "accounts_migration_scratch_"
 _SCRATCH_IS_LEFT_AFTER = timedelta(minutes=10)
 
 # tables and filled materialized views, ours by their bare name; not those that an extension brings
 _TABLES = """
-SELECT CASE WHEN n.nspname = current_schema() THEN c.relname::text ELSE n.nspname || '.' || c.relname END,
+SELECT CASE WHEN n.nspname = {schema} THEN c.relname::text ELSE n.nspname || '.' || c.relname END,
     format('%I.%I', n.nspname, c.relname)
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE (c.relkind = 'r' OR c.relkind = 'm' AND c.relispopulated) AND c.relpersistence <> 't'
+WHERE c.relkind IN ({kinds}) AND c.relispopulated AND c.relpersistence <> 't'
     AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
     AND NOT EXISTS (SELECT 1 FROM pg_depend AS d
         WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
@@ -56,13 +72,15 @@ class PostgresEngine(Engine):
         """
         self.url = url
         self.name = display_name(url)
+        self.database = _database_of(url)
         self._pg_dump = pg_dump
+        self._lock: PostgresSession | None = None
 
     def dump(self, folder: Path) -> Dump:
         """Dump the state that one snapshot of the server sees, and count it there; see `Engine.dump`."""
         with closing(open_session(self.url)) as session:
             version = f"PostgreSQL {session.version()}"
-            if not session.execute(_TABLES):
+            if not _tables(session):
                 return Dump("empty", None, Figures(), version)
             programs = self.programs(session)
             with _one_state(session) as snapshot:
@@ -82,15 +100,171 @@ class PostgresEngine(Engine):
                 return Rehearsal(_rows_told(programs, file, session, folder), restored=False, remark=_NO_SCRATCH)
             _drop_left_scratches(session)
             name = f"{_SCRATCH}{datetime.now(UTC):%Y%m%d%H%M%S}_{secrets.token_hex(4)}"
-            create_like(session, name)
+            create_like(session, name, self.database)
             url = with_database(self.url, name)
             try:
                 # its own session stays open: a scratch database that nobody uses was left by a killed process
                 with closing(open_session(url)) as scratch:
                     restore(programs, file, url, ["--no-owner", "--no-privileges"])
-                    return Rehearsal(count(scratch))
+                    return Rehearsal(count(scratch, _schema(session)))
             finally:
                 drop(session, name)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Take the migration's lock in the target, and one for rollbacks beside it; see `Engine.lock`."""
+        with ExitStack() as stack:
+            admin = stack.enter_context(maintenance(self.url, self.database))
+            if admin is not None:
+                number = f"hashtextextended('accounts-migration rollback ' || {literal(self.database)}, 0)"
+                self._take(admin, number)
+            try:
+                self._hold()
+                yield
+            finally:
+                self._let_go()
+
+    def present(self) -> Figures | None:
+        """Count what stands in the database; see `Engine.present`."""
+        session = self._opened()
+        if session is None:
+            return None
+        with closing(session):
+            return count(session)
+
+    def way(self, copy: Copy) -> Way:
+        """Switch databases by name where this role may make and rename them; an empty one is emptied in place."""
+        with maintenance(self.url, self.database) as admin:
+            if copy.state != "data" or admin is None or not may_create_databases(admin):
+                return "in place"
+            is_ours = not exists(admin, self.database) or owns(admin, self.database)
+            return "switch" if is_ours else "in place"
+
+    def make_ready(self, what: Return) -> list[str]:
+        """Restore into a fresh database beside the target, and prove it; see `Engine.make_ready`."""
+        if what.way == "in place" or what.copy.file is None:
+            return []
+        beside = self._beside(what)
+        with self._admin() as admin:
+            drop(admin, beside)
+            create_like(admin, beside, self.database)
+            url = with_database(self.url, beside)
+            restore(self.programs(admin), what.copy.file, url, [])
+            with closing(open_session(url)) as session:
+                session.execute("ANALYZE")
+                differences = what.copy.figures.differences(count(session, self._own_schema()))
+            if differences:
+                raise MigrationError(
+                    f"Cannot restore {what.copy.file}",
+                    why=f"restored, it is not what was backed up: {'; '.join(differences[:3])}",
+                    remedy="Look at the server's disk; name another backup with --to",
+                )
+            return copy_properties(admin, self.database, beside)
+
+    def put_back(self, what: Return) -> str:
+        """Rename two databases at once, or restore in one transaction; see `Engine.put_back`."""
+        if what.way == "in place":
+            return self._put_into_place(what)
+        beside, kept = self._beside(what), self._kept(what)
+        with self._admin() as admin:
+            if exists(admin, beside):
+                self._let_go()
+                switch(admin, self.database, beside, kept)
+                with suppress(MigrationError):
+                    # a migration that begins in this instant may have it: it finds the old data whole
+                    self._hold()
+            return shown(self.url, kept) if exists(admin, kept) else ""
+
+    def undo(self, what: Return) -> None:
+        """Drop what is beside the target; renaming and restoring in place are whole or not at all."""
+        if what.way == "switch":
+            with self._admin() as admin:
+                drop(admin, self._beside(what))
+
+    def _put_into_place(self, what: Return) -> str:
+        kept = what.folder / _KEPT
+        with closing(open_session(self.url)) as session:
+            programs = self.programs(session)
+            if not kept.exists():
+                partial = what.folder / f".{_KEPT}"
+                partial.unlink(missing_ok=True)
+                self._dump(programs, partial, [])
+                partial.rename(kept)
+            with tempfile.NamedTemporaryFile(dir=what.folder, suffix=".sql") as script:
+                script.write(_emptying(session, what.copy.figures.tables).encode())
+                if what.copy.file is not None:
+                    script.flush()
+                    words = ["--clean", "--if-exists", "--file=-", str(what.copy.file)]
+                    run(programs.restore, words, None, f"Cannot read {what.copy.file}", into=script.file)
+                    script.seek(0, os.SEEK_END)
+                script.write(_proving(what.copy.figures, _schema(session)).encode())
+                script.flush()
+                run(
+                    programs.psql,
+                    [
+                        "--no-psqlrc",
+                        "--quiet",
+                        "--no-password",
+                        "--single-transaction",
+                        *_STOP,
+                        f"--file={script.name}",
+                    ],
+                    self.url,
+                    f"Cannot restore into {self.name}",
+                )
+        return str(kept)
+
+    @contextmanager
+    def _admin(self) -> Iterator[PostgresSession]:
+        with maintenance(self.url, self.database) as admin:
+            if admin is None:
+                raise MigrationError(
+                    f"Cannot roll back {self.name} by name",
+                    why="this role can enter neither the database postgres nor template1 of the server now",
+                    remedy="Let it in (GRANT CONNECT), then run again",
+                )
+            yield admin
+
+    def _own_schema(self) -> str | None:
+        """Return the schema of our tables; None where there is no database that tells it."""
+        session = self._opened()
+        if session is None:
+            return None
+        with closing(session):
+            return _schema(session)
+
+    def _opened(self) -> PostgresSession | None:
+        """Return a session in the target; None where the database is gone."""
+        try:
+            return open_session(self.url)
+        except MigrationError as error:
+            if error.why != "there is no such database":
+                raise
+            return None
+
+    def _hold(self) -> None:
+        self._lock = self._opened()
+        if self._lock is not None:
+            self._take(self._lock, lock_number("migration"))
+
+    def _let_go(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _take(self, session: PostgresSession, number: str) -> None:
+        if not session.value(f"SELECT pg_try_advisory_lock({number})"):
+            raise MigrationError(
+                f"Cannot roll back {self.name}",
+                why="a migration or another rollback is at work on it",
+                remedy="Wait for it to end, or stop it",
+            )
+
+    def _beside(self, what: Return) -> str:
+        return f"{self.database[:_MOST_LETTERS]}_restoring_{what.stamp.lower()}"
+
+    def _kept(self, what: Return) -> str:
+        return f"{self.database[:_MOST_LETTERS]}_replaced_{what.stamp.lower()}"
 
     def programs(self, session: PostgresSession) -> Programs:
         """Return the client programs that fit the server."""
@@ -113,35 +287,13 @@ _NO_SCRATCH = (
 )
 
 
-def database_of(url: str) -> str:
-    """Return the name of the database that a URL names."""
+def _database_of(url: str) -> str:
+    """Return the name of the database that a URL names; without one it is the user's, as libpq has it."""
     parts = urlsplit(url)
-    return unquote(parts.path.removeprefix("/"))
-
-
-def may_create_databases(session: PostgresSession) -> bool:
-    """Return whether the role may create databases."""
-    return bool(session.value("SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user"))
-
-
-def create_like(session: PostgresSession, name: str) -> None:
-    """Create an empty database of the encoding and order of letters of the one that the session is in."""
-    about: dict[str, Any] = json.loads(
-        session.value("SELECT to_jsonb(d)::text FROM pg_database AS d WHERE datname = current_database()")
-    )
-    words = [f"LC_COLLATE {literal(about['datcollate'])}", f"LC_CTYPE {literal(about['datctype'])}"]
-    provider = about.get("datlocprovider", "c")
-    locale = str(about.get("datlocale") or about.get("daticulocale"))
-    if provider == "i":
-        words.append(f"LOCALE_PROVIDER icu ICU_LOCALE {literal(locale)}")
-    elif provider == "b":
-        words.append(f"LOCALE_PROVIDER builtin BUILTIN_LOCALE {literal(locale)}")
-    session.execute(f"CREATE DATABASE {identifier(name)} TEMPLATE template0 ENCODING 'UTF8' {' '.join(words)}")
-
-
-def drop(session: PostgresSession, name: str) -> None:
-    """Drop a database, with the sessions in it."""
-    session.execute(f"DROP DATABASE IF EXISTS {identifier(name)} WITH (FORCE)")
+    asked = dict(parse_qsl(parts.query))
+    name = asked.get("dbname") or unquote(parts.path.removeprefix("/")) or os.environ.get("PGDATABASE")
+    user = asked.get("user") or unquote(parts.username or "") or os.environ.get("PGUSER")
+    return name or user or getpass.getuser()
 
 
 def restore(programs: Programs, file: Path, url: str, words: list[str]) -> None:
@@ -158,11 +310,16 @@ def restore(programs: Programs, file: Path, url: str, words: list[str]) -> None:
     )
 
 
-def count(session: PostgresSession) -> Figures:
-    """Return what stands in the database that the session is in, as its snapshot sees it."""
+def count(session: PostgresSession, schema: str | None = None) -> Figures:
+    """Return what stands in the database that the session is in, as its snapshot sees it.
+
+    Args:
+        session: In the database.
+        schema: The schema of our tables; the first of the search path where None.
+    """
     for setting, value in _ALIKE.items():
         session.execute(f"SELECT set_config('{setting}', '{value}', false)")
-    tables = dict(session.execute(_TABLES))
+    tables = _tables(session, schema)
     migrated = session.execute(_LATEST.format(tables["migration_batch"])) if "migration_batch" in tables else []
     return Figures(
         {name: _figures_of(session, name, place) for name, place in tables.items()},
@@ -170,16 +327,14 @@ def count(session: PostgresSession) -> Figures:
     )
 
 
-def identifier(name: str) -> str:
-    """Return a name as PostgreSQL takes it literally."""
-    escaped = name.replace('"', '""')
-    return f'"{escaped}"'
+def _tables(session: PostgresSession, schema: str | None = None, kind: str = "rm") -> dict[str, str]:
+    """Return the tables and filled materialized views, or those of one kind: name -> name as SQL takes it."""
+    ours = "current_schema()" if schema is None else literal(schema)
+    return dict(session.execute(_TABLES.format(schema=ours, kinds=", ".join(map(literal, kind)))))
 
 
-def literal(text: str) -> str:
-    """Return a text as an SQL literal."""
-    escaped = text.replace("'", "''")
-    return f"'{escaped}'"
+def _schema(session: PostgresSession) -> str:
+    return str(session.value("SELECT current_schema()"))
 
 
 @contextmanager
@@ -217,7 +372,7 @@ def _figures_of(session: PostgresSession, name: str, place: str) -> TableFigures
 
 def _rows_told(programs: Programs, file: Path, session: PostgresSession, folder: Path) -> Figures:
     """Read a dump through and count the rows of each table; a materialized view has none of its own in it."""
-    names = {place: name for name, place in session.execute(_TABLES)}
+    names = {place: name for name, place in _tables(session).items()}
     rows: Counter[str] = Counter()
     with tempfile.TemporaryFile(dir=folder) as script:
         words = ["--data-only", "--no-owner", "--file=-", str(file)]
@@ -233,6 +388,31 @@ def _rows_told(programs: Programs, file: Path, session: PostgresSession, folder:
                 table = line.removeprefix(b"COPY ").decode().partition(" (")[0]
                 rows[names.get(table, table)] += 0
     return Figures({name: TableFigures(number) for name, number in rows.items()})
+
+
+def _emptying(session: PostgresSession, kept: Collection[str]) -> str:
+    """Return the SQL that drops the tables that stand in the database now, but for those of some names."""
+    lines = ["SET LOCAL lock_timeout = '60s';"]
+    for kind, word in (("m", "MATERIALIZED VIEW"), ("r", "TABLE")):
+        places = [place for name, place in _tables(session, kind=kind).items() if name not in kept]
+        lines += [f"DROP {word} {', '.join(places)};"] if places else []
+    return "\n".join([*lines, ""])
+
+
+def _proving(figures: Figures, schema: str) -> str:
+    """Return the SQL that fails, within the transaction, unless every table holds what was backed up."""
+    lines = []
+    for name, one in figures.tables.items():
+        place = ".".join(map(identifier, name.split(".", 1) if "." in name else (schema, name)))
+        sums = [
+            f"coalesce(sum({column}) * {MEASURES[name][column]}, 0) = {total}" for column, total in one.totals.items()
+        ]
+        lines.append(
+            f"DO $$ BEGIN IF NOT (SELECT {' AND '.join([f'count(*) = {one.rows}', *sums])} FROM {place}) THEN"
+            " RAISE EXCEPTION 'accounts_migration: table % does not hold what was backed up',"
+            f" {literal(name)}; END IF; END $$;"
+        )
+    return "\n".join(["", *lines, ""])
 
 
 def _drop_left_scratches(session: PostgresSession) -> None:

@@ -29,6 +29,7 @@ _KNOWN_FAILURES = (
     (r"server closed the connection|terminating connection|connection .*lost", "the connection was lost"),
     (r"No space left on device", "the disk is full"),
     (r"permission denied for \w+ [\w.\"]+", ""),
+    (r"cannot drop table [\w.\"]+ because other objects depend on it", ""),
     (r"must be (?:owner|member|able)[\w .\"]*", ""),
     (r"server version mismatch", "the program is older than the server"),
     (r"(?:relation|schema|role|extension|function|type) \"[^\"]*\" (?:already exists|does not exist)", ""),

@@ -5,23 +5,35 @@ program that opens the files (`sqlite_file`), and what is alike for both engines
 """
 
 import errno
+import fcntl
 import json
 import os
 import shutil
 import sqlite3
+import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from accounts_migration.databases.copies import sqlite_file
-from accounts_migration.databases.copies.engine import Dump, Engine, Rehearsal
+from accounts_migration.databases.copies.engine import Copy, Dump, Engine, Rehearsal, Return, Way
 from accounts_migration.databases.copies.figures import MEASURES, Figures, TableFigures
+from accounts_migration.databases.locks import held_once
 from accounts_migration.databases.sqlite_session import exact_sum, read_exact_sum
+from accounts_migration.databases.sqlite_target import acquire_lock, lock_name
 from accounts_migration.errors import MigrationError
 
 FILE = "target.db"
 _SCRATCH = "rehearsal.db"
+
+# a database, and what SQLite keeps beside it
+_SUFFIXES = ("", "-journal", "-wal", "-shm")
+_FIRST_LOCK_BYTE, _LOCK_BYTES = 0x40000000, 512
+_LABEL = "security.selinux"
 
 _SUMS = {
     table: {column: exact_sum(column, scale) for column, scale in columns.items()}
@@ -53,7 +65,7 @@ class SqliteEngine(Engine):
         version = f"SQLite {sqlite3.sqlite_version}"
         if not self.path.exists():
             return Dump("nothing", None, Figures(), version)
-        if self.path.stat().st_size == 0 and not _log_of(self.path).exists():
+        if self.path.stat().st_size == 0 and not _with(self.path, "-wal").exists():
             return Dump("empty", None, Figures(), version)
         copy = folder / FILE
         answer = self._ask(action="copy", source=str(self.path), copy=str(copy), sums=_SUMS)
@@ -86,6 +98,115 @@ class SqliteEngine(Engine):
             )
         return _figures(self._ask(action="count", source=str(file), sums=_SUMS, immutable=True))
 
+    def lock(self) -> AbstractContextManager[None]:
+        """Take the lock that lies beside the file; see `Engine.lock`."""
+        return held_once(lock_name(self.path), lambda: acquire_lock(self.path, self.name))
+
+    def present(self) -> Figures | None:
+        """Count what stands in the file; see `Engine.present`."""
+        if not self.path.exists():
+            return None
+        return _figures(self._ask(action="count", source=str(self.path), sums=_SUMS, immutable=False))
+
+    def way(self, copy: Copy) -> Way:
+        """Switch by name, always; see `Engine.way`."""
+        return "switch"
+
+    def make_ready(self, what: Return) -> list[str]:
+        """Copy the file beside the target, for the target's owner, and prove it; see `Engine.make_ready`."""
+        beside = self._beside(what)
+        beside.unlink(missing_ok=True)
+        if what.copy.state == "nothing":
+            return []
+        if what.copy.file is None:
+            os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        else:
+            copy_file(what.copy.file, beside)
+            differences = what.copy.figures.differences(self.counted(beside))
+            if differences:
+                raise MigrationError(
+                    f"Cannot restore {what.copy.file}",
+                    why=f"restored, it is not what was backed up: {'; '.join(differences[:3])}",
+                    remedy="Look at the disk; name another backup with --to",
+                )
+        self._give_to_owner(beside)
+        return []
+
+    def put_back(self, what: Return) -> str:
+        """Rename the file and its sidecars away, then the copy into their place; see `Engine.put_back`."""
+        beside, kept = self._beside(what), self._kept(what)
+        if what.copy.state != "nothing" and not beside.exists():
+            return str(kept) if kept.exists() else ""
+        with self._alone():
+            # the file before its log: a log without its file is harmless, a file without its log has lost rows
+            for suffix in _SUFFIXES:
+                place = _with(self.path, suffix)
+                if place.exists():
+                    place.rename(_free(_with(kept, suffix)))
+            if what.copy.state != "nothing":
+                beside.rename(self.path)
+        _onto_disk(self.path.parent)
+        return str(kept) if kept.exists() else ""
+
+    def undo(self, what: Return) -> None:
+        """Rename the file and its sidecars back, its log first; see `Engine.undo`."""
+        beside, kept = self._beside(what), self._kept(what)
+        if what.copy.state != "nothing" and not beside.exists():
+            return
+        if kept.exists() and not self.path.exists():
+            for suffix in reversed(_SUFFIXES):
+                if _with(kept, suffix).exists():
+                    _with(kept, suffix).rename(_with(self.path, suffix))
+        beside.unlink(missing_ok=True)
+        _onto_disk(self.path.parent)
+
+    def _beside(self, what: Return) -> Path:
+        return _with(self.path, f".restoring-{what.stamp}")
+
+    def _kept(self, what: Return) -> Path:
+        return _with(self.path, f".replaced-{what.stamp}")
+
+    def _give_to_owner(self, file: Path) -> None:
+        """Give a new file the owner and the rights of the target; of its folder where there is no target."""
+        model = self.path if self.path.exists() else self.path.parent
+        wanted, found = model.stat(), file.stat()
+        if (wanted.st_uid, wanted.st_gid) != (found.st_uid, found.st_gid):
+            try:
+                os.chown(file, wanted.st_uid, wanted.st_gid)
+            except PermissionError as error:
+                raise MigrationError(
+                    f"Cannot restore {self.name}",
+                    why=f"this user cannot give the file to the owner of {model}",
+                    remedy="Run the rollback as that user, or as root",
+                ) from error
+        if model == self.path:
+            file.chmod(stat.S_IMODE(wanted.st_mode))
+        if hasattr(os, "getxattr"):
+            with suppress(OSError):
+                os.setxattr(file, _LABEL, os.getxattr(model, _LABEL))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep every other connection off the file; nothing is written to it.
+
+        Raises:
+            MigrationError: One is open: what it would write after the switch would go into the replaced file.
+        """
+        if not self.path.exists():
+            yield
+            return
+        with self.path.open("rb+") as file:
+            try:
+                # the bytes on which SQLite's connections hold their locks
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, _LOCK_BYTES, _FIRST_LOCK_BYTE)
+            except OSError as error:
+                raise MigrationError(
+                    f"Cannot replace {self.name}",
+                    why="another program has it open",
+                    remedy="End that program (`fuser` names it), or name in SERVICE_STOP what ends it; then run again",
+                ) from error
+            yield
+
     def _ask(self, **task: Any) -> dict[str, Any]:
         """Have the program do a task, and return its answer."""
         done = subprocess.run(  # noqa: S603  # this interpreter and a file of ours
@@ -105,6 +226,23 @@ class SqliteEngine(Engine):
         raise MigrationError(f"Cannot read the target {self.name}", why=why, remedy=remedy)
 
 
+def _with(path: Path, suffix: str) -> Path:
+    return path.with_name(f"{path.name}{suffix}")
+
+
+def _free(path: Path) -> Path:
+    """Return the path, or another where something stands: a file that came between a kill and going on."""
+    return next(one for number in count(1) if not (one := _with(path, f"-{number}" if number > 1 else "")).exists())
+
+
+def _onto_disk(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def copy_file(original: Path, copy: Path) -> None:
     """Copy a file for its owner alone, and onto the disk itself.
 
@@ -118,10 +256,6 @@ def copy_file(original: Path, copy: Path) -> None:
         shutil.copyfileobj(source, to, 1024 * 1024)
         to.flush()
         os.fsync(to.fileno())
-
-
-def _log_of(path: Path) -> Path:
-    return path.with_name(f"{path.name}-wal")
 
 
 def _figures(answer: dict[str, Any]) -> Figures:

@@ -1,0 +1,190 @@
+"""What somebody has changed in the target since the migration ended: a rollback would lose it.
+
+Here: finding it, and writing it into files. The migration's own rows stand in staging; each batch that the target
+recorded names by its digest which staged rows they are. Not here: the comparison of rows
+(`accounts_migration.reconciliation.content`), and what follows from a change (`rollback`).
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+from pyarrow import csv
+from upath import UPath
+
+from accounts_migration.assets.links import cleaned_key
+from accounts_migration.databases.bookkeeping import RecordedBatch
+from accounts_migration.databases.copies.figures import Figures
+from accounts_migration.databases.postgres_rows import encode, stored_type
+from accounts_migration.databases.target import Target, open_target
+from accounts_migration.databases.target_schema import TABLES, kind_of
+from accounts_migration.entities import ENTITIES, Entity
+from accounts_migration.errors import MigrationError
+from accounts_migration.reconciliation.content import DIFFERENT, MISSING, UNEXPECTED
+from accounts_migration.reconciliation.target_content import compare_rows
+from accounts_migration.reconciliation.target_totals import counts_and_totals
+from accounts_migration.settings import Settings
+from accounts_migration.staging import Staged
+
+_PRESENT = "present"
+_NAMES = {UNEXPECTED: "added", DIFFERENT: "changed", MISSING: "removed", _PRESENT: "present"}
+_CSV = csv.WriteOptions(include_header=False, quoting_style="all_valid")
+
+
+@dataclass
+class Changes:
+    """What was found.
+
+    Args:
+        lines: What is changed for certain, a sentence for each table.
+        unproved: What may be changed: of the rows that the migration wrote, only number and totals are known any more.
+        files: What was written of it.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    unproved: list[str] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        """Return whether something is, or may be, changed."""
+        return bool(self.lines or self.unproved)
+
+
+def find_changes(url: str, settings: Settings, backed_up: Figures, present: Figures, into: Path | None) -> Changes:
+    """Compare the target with what the migration wrote, and its other tables with the backup.
+
+    Args:
+        url: The target.
+        settings: Where staging is.
+        backed_up: What stood in the target before the migration.
+        present: What stands in it now.
+        into: A folder for files of the rows that were added, changed and removed; None writes none.
+
+    Raises:
+        MigrationError: The target cannot be read.
+        OSError: A file cannot be written.
+    """
+    changes = Changes()
+    others = Figures(dict(backed_up.others)).differences(Figures(dict(present.others)))
+    changes.lines += [f"{line} (none of the migration's tables)" for line in others]
+    with open_target(url) as target:
+        recorded = target.recorded_batches() if "migration_batch" in present.tables else []
+        for entity in ENTITIES.values():
+            records = [record for record in recorded if record.entity == entity.name]
+            if entity.name in present.tables:
+                _compare(changes, entity, records, target, settings, into)
+            elif any(record.loaded for record in records):
+                changes.lines.append(f"table {entity.name} is gone")
+    return changes
+
+
+def _compare(
+    changes: Changes,
+    entity: Entity,
+    records: list[RecordedBatch],
+    target: Target,
+    settings: Settings,
+    into: Path | None,
+) -> None:
+    staged = [_staged(entity, record, settings) for record in records]
+    if all(staged):
+        with ExitStack() as stack:
+            writer = _RowWriter(entity, into, stack)
+            compare_rows(entity, _rows(filter(None, staged)), target, writer.take)
+        changes.files += writer.files
+        if writer.rows:
+            found = ", ".join(f"{rows:,} rows {name}" for name, rows in writer.rows.items())
+            changes.lines.append(f"table {entity.name}: {found}")
+        return
+    wrong = _totals_that_differ(entity, records, target)
+    if not wrong:
+        changes.unproved.append(
+            f"table {entity.name}: its number of rows and totals are those that were loaded, but its rows cannot be"
+            " compared: those that were loaded stand in staging no longer"
+        )
+        return
+    changes.lines.append(f"table {entity.name}: rows or totals of {', '.join(wrong[:3])} are others")
+    with ExitStack() as stack:
+        writer = _RowWriter(entity, into, stack)
+        for batch in wrong if into is not None else ():
+            for rows in target.scan(entity.name, batch):
+                writer.take(_PRESENT, pa.Table.from_batches([rows]))
+    changes.files += writer.files
+
+
+def _staged(entity: Entity, record: RecordedBatch, settings: Settings) -> Staged | None:
+    """Return the rows that were loaded as the batch; None where they are known no longer."""
+    if record.source_rows != record.loaded + record.rejected + record.excluded:
+        return None
+    # verify cleans the source again, under the policies and the time that the target recorded
+    again = str((settings.migration_home / "verification" / "staging").resolve())
+    for location in (settings.staging_location, again):
+        folder = UPath(location).joinpath(record.snapshot_id, *cleaned_key(entity).path)
+        staged = Staged(folder, (record.batch,))
+        try:
+            if staged.manifest(record.batch).get("content_digest") == record.content_digest:
+                return staged
+        except MigrationError:
+            continue
+    return None
+
+
+def _rows(staged: Iterable[Staged]) -> Iterator[pa.RecordBatch]:
+    for one in staged:
+        yield from one.scan("rows")
+
+
+def _totals_that_differ(entity: Entity, records: list[RecordedBatch], target: Target) -> list[str]:
+    """Return the batches whose number of rows or control totals in the target are not those that were recorded."""
+    figures = counts_and_totals(target, entity.name)
+    expected = {record.batch: record for record in records}
+    wrong = [batch for batch, rows in figures.rows.items() if batch not in expected and rows]
+    for batch, record in expected.items():
+        totals = json.loads(record.control_totals)
+        same = totals == figures.totals.get(batch, {}) if figures.totals or totals else True
+        if figures.rows.get(batch, 0) != record.loaded or not same:
+            wrong.append(batch)
+    return sorted(wrong)
+
+
+class _RowWriter:
+    """Counts rows by what happened to them, and writes them as `entity-added.csv` and so on, for their owner alone.
+
+    A value that is NULL stands without quotes, as PostgreSQL's COPY reads it.
+    """
+
+    def __init__(self, entity: Entity, into: Path | None, stack: ExitStack) -> None:
+        self.rows: dict[str, int] = {}
+        self.files: list[Path] = []
+        self._entity, self._into, self._stack = entity, into, stack
+        self._open: dict[str, IO[bytes]] = {}
+
+    def take(self, kind: str, rows: pa.Table) -> None:
+        name = _NAMES[kind]
+        self.rows[name] = self.rows.get(name, 0) + rows.num_rows
+        if self._into is not None:
+            csv.write_csv(self._as_stored(rows), self._file(name), _CSV)
+
+    def _file(self, name: str) -> IO[bytes]:
+        if name not in self._open:
+            assert self._into is not None  # noqa: S101  (narrowing: `take` has asked)
+            path = self._into / f"{self._entity.name}-{name}.csv"
+            descriptor = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+            file = self._stack.enter_context(os.fdopen(descriptor, "wb"))
+            file.write((",".join(self._entity.target_columns) + "\n").encode())
+            self.files.append(path)
+            self._open[name] = file
+        return self._open[name]
+
+    def _as_stored(self, rows: pa.Table) -> pa.Table:
+        kinds = {name: kind_of(TABLES[self._entity.name].columns[name]) for name in self._entity.target_columns}
+        columns = {
+            name: pa.chunked_array([encode(chunk, kind) for chunk in rows[name].chunks], stored_type(kind))
+            for name, kind in kinds.items()
+        }
+        return pa.table(columns)

@@ -1,0 +1,54 @@
+"""The ops: what a job does that makes no asset.
+
+Here: the rollback as the UI launches it. Not here: its steps (`accounts_migration.operations.rollback`). It is no
+asset, so that nobody materializes it along with the others.
+"""
+
+import dagster as dg
+
+from accounts_migration.assets.failures import failing_clearly
+from accounts_migration.errors import UsageError
+from accounts_migration.resources import RollbackResource
+
+
+class RollbackConfig(dg.Config):
+    """What is rolled back, and to what.
+
+    Args:
+        target: The target's path or URL without its password, to be typed: whoever starts this job must mean it.
+        to: A backup's id or folder; empty is the newest one from before the migration that the target holds.
+        discard_changes: Whether what was changed since the migration may be lost; it is written into files first.
+    """
+
+    target: str
+    to: str = ""
+    discard_changes: bool = False
+
+
+@dg.op(name="roll_back", pool="target")
+def roll_back(
+    context: dg.OpExecutionContext, config: RollbackConfig, rollback: dg.ResourceParam[RollbackResource]
+) -> dg.Output[str]:
+    """Put a proved backup in the place of the target: stop the service, switch, start it, wait until it is healthy."""
+    with failing_clearly():
+        if config.target != rollback.location:
+            raise UsageError(
+                f"Cannot roll back {config.target}",
+                why=f"the target is {rollback.location}",
+                remedy="Type the target into the config of the job, as it is named here",
+            )
+        done = rollback.run(config.to or None, discard_changes=config.discard_changes, tell=context.log.info)
+    return dg.Output(
+        done.backup.backup_id,
+        metadata={
+            "holds again": str(done.backup),
+            "replaced target": done.kept or "there was none",
+            "journal": dg.MetadataValue.path(str(done.folder)),
+            "discarded rows": dg.MetadataValue.md("\n".join(f"- {path}" for path in done.exported) or "none"),
+            "remarks": dg.MetadataValue.md("\n".join(f"- {remark}" for remark in done.remarks) or "none"),
+            "service": done.service,
+            "health": "nobody asks" if done.health is None else f"HTTP {done.health.status}",
+            "seconds": done.seconds,
+            "seconds out of service": done.out_of_service,
+        },
+    )
