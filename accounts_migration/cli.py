@@ -186,6 +186,43 @@ def report(
 
 
 @app.command()
+def backup(
+    target: TargetUrl = None,
+    list_them: Annotated[bool, typer.Option("--list", help="Take none; list those of TARGET.")] = False,
+) -> None:
+    """Take a backup of TARGET and prove it by restoring it; delete those older than BACKUP_RETENTION_DAYS."""
+    from accounts_migration.commands import backup as command
+    from accounts_migration.settings import load_settings
+
+    settings = load_settings(target_db=target)
+    if list_them:
+        command.show(settings)
+        return
+    raise typer.Exit(0 if command.run(settings, _start_log(settings, "backup")) else 1)
+
+
+@app.command()
+def rollback(
+    target: TargetUrl = None,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="BACKUP", help="One of `backup --list`; else from before the migration."),
+    ] = None,
+    discard_changes: Annotated[
+        bool,
+        typer.Option("--discard-changes", help="Also where TARGET was changed since; the rows go into files first."),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask at the terminal.")] = False,
+) -> None:
+    """Put TARGET back to what it was before the migration: stop the service, switch, start it, wait for its health."""
+    from accounts_migration.commands import rollback as command
+    from accounts_migration.settings import load_settings
+
+    settings = load_settings(target_db=target)
+    command.run(settings, _start_log(settings, "rollback"), to=to, discard_changes=discard_changes, yes=yes)
+
+
+@app.command()
 def defects(
     target: TargetUrl = None,
     entity: Annotated[str | None, typer.Option(help="Only this entity.")] = None,

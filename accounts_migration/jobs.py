@@ -93,7 +93,7 @@ def build_rollback_job(target: str | None = None) -> dg.JobDefinition:
     @dg.job(
         name=ROLLBACK_JOB,
         tags={} if target is None else {TARGET_TAG: target},
-        description="Put a proved backup in the place of the target; its config names the target, lest it runs by mistake.",
+        description="Put a proved backup in the place of the target, which the config has to name.",
     )
     def rollback() -> None:
         roll_back()

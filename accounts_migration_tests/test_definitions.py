@@ -222,7 +222,7 @@ def test_a_job_selects(definitions: dg.Definitions, job: str) -> None:
 
 
 def test_the_jobs_stand_in_the_order_of_a_migration(definitions: dg.Definitions) -> None:
-    assert [job.name for job in definitions.jobs or []] == [*JOBS, *APPROACHES]
+    assert [job.name for job in definitions.jobs or []] == [*JOBS, *APPROACHES, "rollback"]
 
 
 @pytest.mark.parametrize("name", APPROACHES)

@@ -242,8 +242,8 @@ def find_backup(folder: Path, target: str, name: str) -> Backup:
 def forget_old_backups(folder: Path, target: str, days: int, now: datetime) -> list[Backup]:
     """Delete the backups of a target that are older than some days, and return them.
 
-    Kept in any case: the newest one, the one that undoes what it holds (see `backup_before`), backups of other targets,
-    and whatever is no whole backup of ours.
+    Kept in any case: the newest one, the newest one that holds rows, the one that undoes what that holds (see
+    `backup_before`), backups of other targets, and whatever is no whole backup of ours.
 
     Raises:
         MigrationError: One cannot be deleted.
@@ -251,7 +251,8 @@ def forget_old_backups(folder: Path, target: str, days: int, now: datetime) -> l
     backups = list_backups(folder, target)
     if not backups:
         return []
-    kept = [backups[0], backup_before(backups, backups[0].figures.migrated)]
+    good = next((one for one in backups if one.state == "data"), backups[0])
+    kept = [backups[0], good, backup_before(backups, good.figures.migrated)]
     limit = now - timedelta(days=days)
     old = [one for one in backups if datetime.fromisoformat(one.taken_at) < limit and one not in kept]
     with _writing(folder, target):

@@ -13,17 +13,19 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from accounts_migration.errors import MigrationError, UsageError
 from accounts_migration.settings import Settings
 
-DEFAULT_STOP, DEFAULT_START = "systemctl stop accounts-api", "systemctl start accounts-api"
+_UNIT = "accounts-api"
+DEFAULT_STOP, DEFAULT_START = f"systemctl stop {_UNIT}", f"systemctl start {_UNIT}"
 DEFAULT_HEALTH_URL = "http://127.0.0.1:6600/api/health"
 
 _NOT_CONFIGURED = "there is no service here: SERVICE_STOP and SERVICE_START are not set, and {}"
 _EMPTY = "there is no command to {} a service: its setting is empty"
-_UNIT_NOT_LOADED = 5
+_SYSTEMD = Path("/run/systemd/system")
 _SECONDS_BETWEEN_QUESTIONS = 0.1
 _SECONDS_FOR_AN_ANSWER = 5.0
 _MOST_CHARACTERS_TOLD = 300
@@ -48,14 +50,14 @@ class Service:
         start_command: The same for starting.
         health_url: Where it tells that it is healthy; empty where nobody asks.
         timeout: Seconds that each of stopping, starting and becoming healthy may take.
-        is_assumed: Whether nobody configured the commands: where systemd or its unit is missing, there is no service.
+        absence: Why there is no service here: nobody configured one, and systemd knows none. Empty where there is one.
     """
 
     stop_command: tuple[str, ...]
     start_command: tuple[str, ...]
     health_url: str
     timeout: float
-    is_assumed: bool = False
+    absence: str = ""
 
     @classmethod
     def of(cls, settings: Settings) -> "Service":
@@ -64,16 +66,16 @@ class Service:
         Raises:
             UsageError: A command cannot be split into words, or the URL is none of HTTP.
         """
-        stop, start = settings.service_stop, settings.service_start
-        assumed = stop is None and start is None
-        stop_words = _words("SERVICE_STOP", DEFAULT_STOP if stop is None else stop)
-        start_words = _words("SERVICE_START", DEFAULT_START if start is None else start)
-        url = DEFAULT_HEALTH_URL if settings.service_health_url is None else settings.service_health_url
-        if assumed and settings.service_health_url is None and shutil.which(stop_words[0]) is None:
-            # nobody spoke of a service, and none can be here: nothing is to be asked either
-            url = ""
+        absence = ""
+        if settings.service_stop is None and settings.service_start is None:
+            absence = _absence()
+        stop = _words("SERVICE_STOP", DEFAULT_STOP if settings.service_stop is None else settings.service_stop)
+        start = _words("SERVICE_START", DEFAULT_START if settings.service_start is None else settings.service_start)
+        # where nobody spoke of a service and none can be here, nothing is to be asked either
+        usual_url = "" if absence else DEFAULT_HEALTH_URL
+        url = usual_url if settings.service_health_url is None else settings.service_health_url
         _refuse_other_urls(url)
-        return cls(stop_words, start_words, url, settings.service_timeout, assumed)
+        return cls(() if absence else stop, () if absence else start, url, settings.service_timeout, absence)
 
     def stop(self) -> str:
         """Stop the service, wait until it answers no more, and return what was done in a sentence.
@@ -144,9 +146,7 @@ class Service:
     def _run(self, verb: str, command: tuple[str, ...]) -> str | None:
         """Run the command; return why there was none to run, None where it was run."""
         if not command:
-            return _EMPTY.format(verb)
-        if self.is_assumed and shutil.which(command[0]) is None:
-            return _NOT_CONFIGURED.format(f"this machine has no {command[0]}")
+            return self.absence or _EMPTY.format(verb)
         what, text = f"Cannot {verb} the service", shlex.join(command)
         setting = f"SERVICE_{verb.upper()}"
         with tempfile.TemporaryFile() as said:
@@ -167,8 +167,6 @@ class Service:
             words = " ".join(said.read().decode(errors="replace").split())[-_MOST_CHARACTERS_TOLD:]
         if done.returncode == 0:
             return None
-        if self.is_assumed and done.returncode == _UNIT_NOT_LOADED:
-            return _NOT_CONFIGURED.format(f"systemd knows no {command[-1]}")
         raise MigrationError(
             what,
             why=f"{text} ended with status {done.returncode}{': ' if words else ''}{words}",
@@ -180,6 +178,14 @@ def shown_url(url: str) -> str:
     """Return the URL without user, password and query."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+def _absence() -> str:
+    """Return why the usual service cannot be here; empty where systemd knows it."""
+    if shutil.which("systemctl") is None or not _SYSTEMD.is_dir():
+        return _NOT_CONFIGURED.format("systemd does not run on this machine")
+    asked = subprocess.run(["systemctl", "cat", _UNIT], capture_output=True, check=False)  # noqa: S603, S607
+    return "" if asked.returncode == 0 else _NOT_CONFIGURED.format(f"systemd knows no {_UNIT}")
 
 
 def _words(setting: str, text: str) -> tuple[str, ...]:

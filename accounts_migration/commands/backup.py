@@ -1,0 +1,66 @@
+"""`accounts-migration backup`: a proved backup of the target now, and the list of those there are.
+
+Here: the job that is launched, and what is shown. Not here: how a backup is taken
+(`accounts_migration.operations.backup`).
+"""
+
+import time
+from pathlib import Path
+
+from rich.table import Table
+
+from accounts_migration import console
+from accounts_migration.assets.target_backup import BACKUP_RETENTION, TARGET_BACKUP
+from accounts_migration.databases.target import target_location, target_path
+from accounts_migration.definitions import build_defs
+from accounts_migration.errors import MigrationError
+from accounts_migration.instance import open_instance
+from accounts_migration.jobs import BACKUP_JOB
+from accounts_migration.operations.backup import list_backups
+from accounts_migration.resources import TargetResource
+from accounts_migration.runner import run_job
+from accounts_migration.settings import Settings
+
+_SHOWN = ("backup", "folder", "holds", "sha256", "proved by")
+
+
+def run(settings: Settings, log: Path) -> bool:
+    """Take a backup of the target, delete those that are too old, and return whether it was done.
+
+    Raises:
+        MigrationError: There is no target, or the run cannot be recorded.
+    """
+    began = time.monotonic()
+    url = TargetResource(settings.target_db).url
+    path = target_path(url)
+    if path is not None and not path.exists():
+        raise MigrationError(f"Cannot back up {path}", why="there is no such file", remedy="Check the path of TARGET")
+    with open_instance(settings.instance_folder, is_ours=settings.dagster_home is None) as instance:
+        outcome = run_job(build_defs(settings=settings), instance, BACKUP_JOB)
+    for problem in outcome.problems:
+        console.ERROR.print(f"[bold red]{console.plain(problem)}[/]", highlight=False, soft_wrap=True)
+    taken = outcome.metadata.get(TARGET_BACKUP.to_user_string(), {})
+    for name in _SHOWN:
+        if name in taken:
+            console.OUT.print(f"{name:<9} {console.plain(str(taken[name]))}", highlight=False, soft_wrap=True)
+    deleted = outcome.metadata.get(BACKUP_RETENTION.to_user_string(), {}).get("deleted", 0)
+    if deleted:
+        console.OUT.print(f"deleted   {deleted} older than {settings.backup_retention_days} days", highlight=False)
+    console.OUT.print(f"log       {log}", highlight=False, soft_wrap=True)
+    colour, word = ("green", "BACKED UP") if outcome.success else ("red", "FAILED")
+    console.OUT.print(f"[bold {colour}]{word}[/] in {time.monotonic() - began:.1f} s")
+    return outcome.success
+
+
+def show(settings: Settings) -> None:
+    """Print the backups of the target, newest first."""
+    location = target_location(TargetResource(settings.target_db).url)
+    backups = list_backups(settings.backups, location)
+    table = Table(title=f"backups of {location} in {settings.backups}", title_justify="left")
+    for name in ("backup", "taken at (UTC)", "holds", "of the migration from", "proved by"):
+        table.add_column(name, overflow="fold")
+    for one in backups:
+        snapshot = one.figures.migrated[0] if one.figures.migrated else "none"
+        proof = "restoring it" if one.restored else "reading it through"
+        table.add_row(one.backup_id, one.taken_at[:19].replace("T", " "), str(one), snapshot, proof)
+    console.OUT.print(table)
