@@ -309,6 +309,8 @@ def app_main() -> None:
 
 def _run_app() -> None:
     warnings.filterwarnings("ignore", message=".*is currently in (beta|preview)")
+    # Dagster imports Alembic, and that Mako, which would load the lexers of every language to colour its errors
+    sys.modules.setdefault("mako.ext.pygmentplugin", None)  # type: ignore[arg-type]  # None: it cannot be imported
     # what is imported stays: the collector need not look at it again and again
     gc.disable()
     from accounts_migration import console, logs

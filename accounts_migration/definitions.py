@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from accounts_migration.approaches import build_approaches
+from accounts_migration.assets.ahead import Ahead
 from accounts_migration.assets.assessment import ASSESSMENTS
 from accounts_migration.assets.chain import build_chains
 from accounts_migration.assets.constraints import constraints
@@ -55,6 +56,7 @@ def build_defs(
         "assessment_io": AssessmentIOManager(chosen),
         "staging_io": StagingIOManager(chosen.staging_location, legacy),
         "snapshot_io": SnapshotIOManager(legacy),
+        "reconciling": Ahead(),
         "reports": chosen.migration_home / "reports",
         **(resource_overrides or {}),
     }

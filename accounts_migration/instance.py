@@ -7,14 +7,17 @@ Here: how the instance is made and found. Not here: what runs on it. An instance
 import fcntl
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import sqlalchemy
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.event_log.polling_event_watcher import SqlPollingEventWatcher
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.consolidated_sqlite_event_log import ConsolidatedSqliteEventLogStorage
 from dagster._core.storage.sql import create_engine
 from dagster._serdes import ConfigurableClassData
@@ -46,7 +49,11 @@ run_monitoring:
 _EVENTS_AT_ONCE = 500
 _LOCK, _PARTIAL = "opening.lock", "dagster.yaml.partial"
 
+_VERDICT_OF = ("run_id", "asset_key", "check_name", "partition")
+
 _Callback = Callable[[dg.EventLogEntry, str], None]
+_Row = Mapping[str, Any]
+_Numbered = tuple[int, dg.EventLogEntry, _Row]
 
 
 class KeptOpenEventLogStorage(ConsolidatedSqliteEventLogStorage):
@@ -64,9 +71,10 @@ class KeptOpenEventLogStorage(ConsolidatedSqliteEventLogStorage):
         self._engine: sqlalchemy.Engine | None = None
         self._together: sqlalchemy.Connection | None = None
         self._event_watcher: SqlPollingEventWatcher | None = None
-        self._latest: dict[tuple[dg.AssetKey | None, object], tuple[dg.EventLogEntry, int]] = {}
+        self._waiting: list[dg.EventLogEntry] | None = None
         self._tables_seen: set[str] = set()
         self._columns_seen: set[str] = set()
+        self._partitions_seen: set[tuple[str, str]] = set()
         Path(base_dir).mkdir(parents=True, exist_ok=True, mode=0o700)
         with (Path(base_dir) / "lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -106,30 +114,90 @@ class KeptOpenEventLogStorage(ConsolidatedSqliteEventLogStorage):
             self._columns_seen.add(column_name)
         return column_name in self._columns_seen
 
-    def _store_asset_event(self, conn: sqlalchemy.Connection, event: dg.EventLogEntry, event_id: int) -> None:
-        """Note the latest event of an asset; of those stored together, the last one of each kind alone."""
-        if self._together is None or event.dagster_event is None:
-            super()._store_asset_event(conn, event, event_id)
+    def store_event(self, event: dg.EventLogEntry) -> None:
+        """Store an event, or keep it for the end of the block whose events are stored together."""
+        if self._waiting is None:
+            super().store_event(event)
         else:
-            self._latest[event.dagster_event.asset_key, event.dagster_event_type] = (event, event_id)
+            self._waiting.append(event)
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Store the events of the block in one transaction; whatever the block does, they are kept."""
+        """Store the events of the block in one transaction at its end; whatever the block does, they are kept."""
         with self._lock:
-            if self._together is not None:
+            if self._waiting is not None:
                 yield
                 return
-            with self._opened().connect() as connection:
-                connection.begin()
-                self._together, self._latest = connection, {}
-                try:
-                    yield
-                finally:
-                    self._together = None
-                    for event, event_id in self._latest.values():
-                        super()._store_asset_event(connection, event, event_id)
-                    connection.commit()
+            self._waiting = []
+            try:
+                yield
+            finally:
+                events, self._waiting = self._waiting, None
+                if events:
+                    self._store_all(events)
+
+    def _store_all(self, events: Sequence[dg.EventLogEntry]) -> None:
+        """Store events as `store_event` would one by one, in few statements."""
+        rows = [self._event_to_row(event) for event in events]
+        with self._opened().connect() as connection, connection.begin():
+            self._together = connection
+            try:
+                # the first takes the write lock; from then on the numbers follow one another
+                first = connection.execute(SqlEventLogStorageTable.insert().values(rows[0])).lastrowid
+                if rows[1:]:
+                    connection.execute(SqlEventLogStorageTable.insert(), rows[1:])
+                numbered = list(zip(range(first, first + len(rows)), events, rows, strict=True))
+                self._store_asset_events(connection, numbered)
+                self._store_check_events(connection, numbered)
+            finally:
+                self._together = None
+
+    def _store_asset_events(self, connection: sqlalchemy.Connection, numbered: Sequence[_Numbered]) -> None:
+        """Store the tags of asset events, and as an asset's latest event the last one of each kind alone."""
+        found = [
+            (number, event)
+            for number, event, _ in numbered
+            if event.dagster_event_type in ASSET_EVENTS and event.get_dagster_event().asset_key
+        ]
+        if found:
+            self._store_asset_event_tags(connection, [event for _, event in found], [number for number, _ in found])
+        latest = {(event.get_dagster_event().asset_key, event.dagster_event_type): (event, n) for n, event in found}
+        for event, number in latest.values():
+            self._store_asset_event(connection, event, number)
+
+    def _store_check_events(self, connection: sqlalchemy.Connection, numbered: Sequence[_Numbered]) -> None:
+        """Store the events of checks; verdicts on batches, which are many, in one statement unless planned before."""
+        found = [one for one in numbered if one[1].dagster_event_type in ASSET_CHECK_EVENTS]
+        columns = (AssetCheckExecutionsTable.c[name] for name in _VERDICT_OF)
+        of_these_runs = AssetCheckExecutionsTable.c.run_id.in_({event.run_id for _, event, _ in found})
+        standing = set(map(tuple, connection.execute(sqlalchemy.select(*columns).where(of_these_runs))))
+        verdicts, others = [], []
+        for number, event, row in found:
+            verdict = event.get_dagster_event().event_specific_data
+            if isinstance(verdict, dg.AssetCheckEvaluation) and verdict.partition and event.run_id:
+                values = _verdict_row(number, event, row, verdict)
+                place = tuple(values[name] for name in _VERDICT_OF)
+                if place not in standing:
+                    standing.add(place)
+                    verdicts.append(values)
+                    continue
+            others.append((event, number))
+        if verdicts:
+            connection.execute(AssetCheckExecutionsTable.insert(), verdicts)
+        for event, number in others:
+            self.store_asset_check_event(event, number)
+
+    def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
+        """Return whether a partition is registered; asked with every batch's metadata, and none is ever deleted."""
+        place = (partitions_def_name, partition_key)
+        if place not in self._partitions_seen and super().has_dynamic_partition(*place):
+            self._partitions_seen.add(place)
+        return place in self._partitions_seen
+
+    def delete_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> None:
+        """Delete a partition, should somebody ask for it after all."""
+        self._partitions_seen.discard((partitions_def_name, partition_key))
+        super().delete_dynamic_partition(partitions_def_name, partition_key)
 
     def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
         """Store events that Dagster hands over at once."""
@@ -155,6 +223,23 @@ class KeptOpenEventLogStorage(ConsolidatedSqliteEventLogStorage):
             self._engine.dispose()
             self._engine = None
         super().dispose()  # type: ignore[no-untyped-call]  # the stock one is untyped
+
+
+def _verdict_row(number: int, event: dg.EventLogEntry, row: _Row, verdict: dg.AssetCheckEvaluation) -> dict[str, Any]:
+    """Return the row of a verdict that no run planned, as Dagster writes it."""
+    status = AssetCheckExecutionRecordStatus.SUCCEEDED if verdict.passed else AssetCheckExecutionRecordStatus.FAILED
+    target = verdict.target_materialization_data
+    return {
+        "asset_key": verdict.asset_key.to_string(),
+        "check_name": verdict.check_name,
+        "partition": verdict.partition,
+        "run_id": event.run_id,
+        "execution_status": status.value,
+        "evaluation_event": row["event"],
+        "evaluation_event_timestamp": row["timestamp"],
+        "evaluation_event_storage_id": number,
+        "materialization_event_storage_id": target.storage_id if target else None,
+    }
 
 
 @contextmanager

@@ -13,12 +13,12 @@ from typing import Any
 
 import dagster as dg
 
-from accounts_migration.assets.constraints import CONSTRAINTS
+from accounts_migration.assets.constraints import CONSTRAINTS, RECONCILIATION
 from accounts_migration.assets.links import cleaned_key, raw_key, target_key
 from accounts_migration.assets.report import REPORT
 from accounts_migration.assets.snapshot import DUPLICATES
 from accounts_migration.assets.target_backup import TARGET_BACKUP
-from accounts_migration.assets.validation import ACCOUNT, INTEGRITY, RECONCILIATION
+from accounts_migration.assets.validation import ACCOUNT, INTEGRITY
 from accounts_migration.batches import chosen_batches
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.databases.target import Target

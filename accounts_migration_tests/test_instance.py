@@ -13,7 +13,7 @@ import pytest
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster_shared.yaml_utils import load_yaml_from_path
 
-from accounts_migration.instance import KeptOpenEventLogStorage, open_instance, prepare_instance
+from accounts_migration.instance import KeptOpenEventLogStorage, open_instance, prepare_instance, stored_together
 
 
 @pytest.fixture(autouse=True)
@@ -135,3 +135,71 @@ def test_a_migration_runs_on_an_instance_of_somebody_else(
             assert migration.materialized("target/transaction") == {"2024-01", "2024-02", "2024-03", "undated"}
             assert set(migration.checks("target/transaction").values()) == {"SUCCEEDED"}
         assert ours.materialized("target/transaction") == set()
+
+
+@dg.asset(
+    partitions_def=dg.DynamicPartitionsDefinition(name="batches"),
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    check_specs=[dg.AssetCheckSpec("sound", asset="judged")],
+)
+def judged(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
+    """Log a verdict on each batch, the last one twice: of equal verdicts the later one stands."""
+    with stored_together(context.instance):
+        for batch, passed in (("2024-01", True), ("2024-02", False), ("2024-03", False), ("2024-03", True)):
+            context.log_event(
+                dg.AssetCheckEvaluation(asset_key=context.asset_key, check_name="sound", passed=passed, partition=batch)
+            )
+    yield dg.MaterializeResult(check_results=[dg.AssetCheckResult(check_name="sound", passed=True)])
+
+
+def _judge(instance: dg.DagsterInstance) -> None:
+    instance.add_dynamic_partitions("batches", ["2024-01", "2024-02", "2024-03"])
+    job = dg.define_asset_job("judge", [judged])
+    definitions = dg.Definitions(assets=[judged], jobs=[job], executor=dg.in_process_executor)
+    result = definitions.resolve_job_def("judge").execute_in_process(
+        instance=instance,
+        tags={"dagster/asset_partition_range_start": "2024-01", "dagster/asset_partition_range_end": "2024-03"},
+    )
+    assert result.success
+
+
+def _recorded(instance: dg.DagsterInstance) -> dict[str, object]:
+    """Return what the instance tells of the asset, its checks and its run."""
+    key = dg.AssetCheckKey(dg.AssetKey("judged"), "sound")
+    verdicts = instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
+    found = [one.event.get_dagster_event().asset_check_evaluation_data for one in verdicts if one.event]
+    records = instance.get_records_for_run(instance.get_runs()[0].run_id).records
+    numbers = {one.storage_id: one.event_log_entry.dagster_event_type for one in records}
+    latest = instance.get_latest_materialization_event(dg.AssetKey("judged"))
+    return {
+        "verdicts": sorted((one.partition or "", one.status.value) for one in verdicts),
+        "their events": sorted((one.partition or "", one.check_name, one.passed) for one in found),
+        "events": [numbers[number] for number in sorted(numbers)],
+        "materialized": instance.get_materialized_partitions(dg.AssetKey("judged")),
+        "latest": latest.get_dagster_event().partition if latest else None,
+    }
+
+
+def test_events_stored_together_are_recorded_as_dagster_records_each(tmp_path: Path, stock_instance: Path) -> None:
+    with open_instance(tmp_path / "ours", is_ours=True) as ours:
+        assert isinstance(ours.event_log_storage, KeptOpenEventLogStorage)
+        _judge(ours)
+        recorded = _recorded(ours)
+    with open_instance(stock_instance, is_ours=False) as stock:
+        _judge(stock)
+        assert recorded == _recorded(stock)
+    assert recorded["verdicts"] == [
+        ("", "SUCCEEDED"),
+        ("2024-01", "SUCCEEDED"),
+        ("2024-02", "FAILED"),
+        ("2024-03", "SUCCEEDED"),
+    ]
+    assert recorded["materialized"] == {"2024-01", "2024-02", "2024-03"}
+
+
+def test_a_partition_that_was_deleted_is_not_remembered(tmp_path: Path) -> None:
+    with open_instance(tmp_path, is_ours=True) as instance:
+        instance.add_dynamic_partitions("batches", ["2024-01"])
+        assert instance.has_dynamic_partition("batches", "2024-01")
+        instance.delete_dynamic_partition("batches", "2024-01")
+        assert not instance.has_dynamic_partition("batches", "2024-01")

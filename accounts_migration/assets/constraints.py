@@ -1,16 +1,22 @@
 """`target/constraints`: keys, foreign keys, checks and indexes, where the engine lets them come after the load.
 
-Here: the asset. Not here: the SQL (`accounts_migration.databases`).
+Here: the asset, and the reconciliation begun beside it, since the constraints keep one core busy and change no row.
+Not here: the SQL (`accounts_migration.databases`).
 """
 
 import dagster as dg
 
+from accounts_migration.assets.ahead import Ahead
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.links import target_key
+from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.entities import ENTITIES
-from accounts_migration.resources import TargetResource
+from accounts_migration.entities.policies import Policies
+from accounts_migration.reconciliation.report import Reconciliation, reconcile
+from accounts_migration.resources import LegacyResource, TargetResource
 
 CONSTRAINTS = dg.AssetKey(["target", "constraints"])
+RECONCILIATION = dg.AssetKey(["validation", "reconciliation"])
 
 
 @dg.asset(
@@ -21,11 +27,27 @@ CONSTRAINTS = dg.AssetKey(["target", "constraints"])
     kinds={"sql"},
 )
 def constraints(
-    context: dg.AssetExecutionContext, target: dg.ResourceParam[TargetResource]
+    context: dg.AssetExecutionContext,
+    legacy: dg.ResourceParam[LegacyResource],
+    policies: dg.ResourceParam[Policies],
+    target: dg.ResourceParam[TargetResource],
+    reconciling: dg.ResourceParam[Ahead[Reconciliation]],
 ) -> dg.MaterializeResult[None]:
     """Add what is missing of keys, foreign keys, checks and indexes, verify the foreign keys, analyze."""
     with failing_clearly(), target.open() as database, database.lock():
         database.prepare()
+        if database.reads_beside_writing and context.job_def.graph.has_node_named(
+            RECONCILIATION.to_python_identifier()
+        ):
+            reconciling.begin(context.run.run_id, lambda: reconciled(legacy.snapshot(), policies, target))
         done = database.constrain()
     context.log.info(f"constraints and indexes: {len(done)} steps")
     return dg.MaterializeResult(metadata={"steps": dg.MetadataValue.md("\n".join(f"- {step}" for step in done) or "-")})
+
+
+def reconciled(
+    snapshot: Snapshot, policies: Policies, target: TargetResource, *, of_any_snapshot: bool = False
+) -> Reconciliation:
+    """Reconcile on a connection of its own; see `reconcile`."""
+    with target.open() as database:
+        return reconcile(snapshot, policies, database, of_any_snapshot=of_any_snapshot)

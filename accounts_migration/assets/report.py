@@ -9,10 +9,10 @@ from typing import Any
 
 import dagster as dg
 
+from accounts_migration.assets.constraints import RECONCILIATION
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.plausibility import PLAUSIBILITY
 from accounts_migration.assets.rules import RULES
-from accounts_migration.assets.validation import RECONCILIATION
 from accounts_migration.reconciliation.amounts import amount
 from accounts_migration.reports.checks import latest_checks
 from accounts_migration.reports.contents import Report

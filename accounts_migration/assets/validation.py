@@ -9,7 +9,8 @@ from typing import Any
 
 import dagster as dg
 
-from accounts_migration.assets.constraints import CONSTRAINTS
+from accounts_migration.assets.ahead import Ahead
+from accounts_migration.assets.constraints import CONSTRAINTS, RECONCILIATION, reconciled
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.links import cleaned_key
 from accounts_migration.assets.snapshot import SNAPSHOT
@@ -20,7 +21,7 @@ from accounts_migration.entities.policies import Policies
 from accounts_migration.io_managers import StagingIOManager
 from accounts_migration.reconciliation.amounts import amount
 from accounts_migration.reconciliation.content import ContentComparison
-from accounts_migration.reconciliation.report import Reconciliation, reconcile
+from accounts_migration.reconciliation.report import Reconciliation
 from accounts_migration.reconciliation.target_content import compare_entity
 from accounts_migration.resources import LegacyResource, TargetResource
 from accounts_migration.staging import WHOLE
@@ -35,7 +36,6 @@ TOTALS_SHOWN, TOTALS_KEPT = 100, 1000
 
 INTEGRITY = dg.AssetKey(["validation", "referential_integrity"])
 CONTENT = dg.AssetKey(["validation", "content"])
-RECONCILIATION = dg.AssetKey(["validation", "reconciliation"])
 
 
 def build_validation() -> list[dg.AssetsDefinition]:
@@ -130,10 +130,14 @@ def reconciliation(
     policies: dg.ResourceParam[Policies],
     legacy: dg.ResourceParam[LegacyResource],
     target: dg.ResourceParam[TargetResource],
+    reconciling: dg.ResourceParam[Ahead[Reconciliation]],
 ) -> Iterator[dg.MaterializeResult[None]]:
     """The whole account: rows by entity and batch, control totals of source, target and what was left behind."""
-    with failing_clearly(), target.open() as database:
-        found = reconcile(snapshot, policies, database, of_any_snapshot=legacy.is_verification)
+    with failing_clearly():
+        found = reconciling.result(
+            context.run.run_id,
+            lambda: reconciled(snapshot, policies, target, of_any_snapshot=legacy.is_verification),
+        )
     for line in found.entities:
         context.log.info(
             f"{line.entity}: source {line.source:,} = loaded {line.loaded:,} + rejected {line.rejected:,}"

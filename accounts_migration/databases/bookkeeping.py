@@ -8,6 +8,7 @@ one.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
+from itertools import chain
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -142,7 +143,10 @@ def replace_defects(session: Session, entity: str, batch: str, defects: Iterable
     """
     session.execute("DELETE FROM migration_defect WHERE entity = $1 AND batch = $2", (entity, batch))
     schema = canonical_schema("migration_defect")
-    session.ingest("migration_defect", schema, (_storable(part, schema) for part in defects))
+    storable = (_storable(part, schema) for part in defects if part.num_rows)
+    first = next(storable, None)
+    if first is not None:
+        session.ingest("migration_defect", schema, chain([first], storable))
     rows = session.execute(
         "SELECT action, count(*), count(DISTINCT source_key) FROM migration_defect"
         " WHERE entity = $1 AND batch = $2 GROUP BY action",

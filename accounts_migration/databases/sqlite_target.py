@@ -45,7 +45,7 @@ from accounts_migration.errors import MigrationError
 
 _DIALECT = sqlite.dialect()
 _BUSY_MILLISECONDS = 10_000
-_CACHE_KIBIBYTES, _SCAN_CACHE_KIBIBYTES = 64_000, 2_000
+_CACHE_KIBIBYTES, _SCAN_CACHE_KIBIBYTES = 32_000, 2_000
 _ROWS_ANALYZED = 1000
 _MOST_LOG_BYTES = 512 * 1024 * 1024
 
@@ -170,6 +170,11 @@ class SqliteTarget(Target):
     def _empty_log(self) -> None:
         """Write what the log holds into the file; waits for those who read."""
         self.session.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    @property
+    def reads_beside_writing(self) -> bool:
+        """Whether the file is in WAL mode; with a rollback journal a reader stops the writer."""
+        return bool(self.session.value("PRAGMA journal_mode") == "wal")
 
     def _last_place(self, session: Session, entity: str) -> int | None:
         """Return the highest rowid; none for a table made by others that has no rowid or a column of that name."""

@@ -169,6 +169,11 @@ class Target(ABC):
     def _before_load(self, session: Session) -> None:  # noqa: B027  # PostgreSQL needs nothing
         """Set what cannot be set within the transaction."""
 
+    @property
+    def reads_beside_writing(self) -> bool:
+        """Whether rows can be read on another connection while this one writes, without either failing."""
+        return True
+
     def _last_place(self, session: Session, entity: str) -> int | None:
         """Return the place behind which the next rows of the table will stand, if the engine can tell."""
         return None

@@ -1,0 +1,40 @@
+"""Work of a later asset that begins while an earlier one of the same run keeps one core busy.
+
+Here: handing its result over. Not here: the work. Within a run Dagster's in-process executor takes one asset after the
+other; an asset that runs alone does its work itself.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+from accounts_migration.errors import MigrationError
+
+_Result = TypeVar("_Result")
+
+
+class Ahead(Generic[_Result]):
+    """The result of one asset, perhaps begun by another one of the same run."""
+
+    def __init__(self) -> None:
+        """Begin nothing."""
+        self._beside = ThreadPoolExecutor(max_workers=1)
+        self._begun: tuple[str, Future[_Result]] | None = None
+
+    def begin(self, run_id: str, work: Callable[[], _Result]) -> None:
+        """Begin the work for a run."""
+        self._begun = (run_id, self._beside.submit(work))
+
+    def result(self, run_id: str, work: Callable[[], _Result]) -> _Result:
+        """Return what was begun for the run, or do the work now: also where what it met beside the other asset failed.
+
+        Raises:
+            MigrationError: The work failed.
+        """
+        begun, self._begun = self._begun, None
+        if begun is not None and begun[0] == run_id:
+            try:
+                return begun[1].result()
+            except MigrationError:
+                pass
+        return work()
