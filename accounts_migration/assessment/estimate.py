@@ -20,11 +20,12 @@ import pyarrow as pa
 
 from accounts_migration.assessment.dry_run import DryRun
 from accounts_migration.assessment.plan import DiskNeed, Stage
-from accounts_migration.assessment.sample import Sample, read_sample
+from accounts_migration.assessment.sample import read_sample
 from accounts_migration.databases.loads import Rehearsal
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.databases.target import Target, open_target, target_location, target_path
-from accounts_migration.entities import ENTITIES
+from accounts_migration.entities import ENTITIES, Entity
+from accounts_migration.entities.policies import Policies
 from accounts_migration.errors import MigrationError
 from accounts_migration.settings import Settings
 from accounts_migration.staging import staged_size
@@ -64,14 +65,13 @@ def rehearse(snapshot: Snapshot, settings: Settings) -> Trial:
     Raises:
         MigrationError: The snapshot cannot be read, or the target cannot be used.
     """
-    samples = {name: read_sample(entity, snapshot, settings.policies) for name, entity in ENTITIES.items()}
-    rows = {name: snapshot.tables[entity.legacy_table].rows for name, entity in ENTITIES.items()}
-    largest = max(rows, key=lambda name: rows[name])
+    largest = max(ENTITIES.values(), key=lambda entity: snapshot.tables[entity.legacy_table].rows)
+    # one sample at a time is in memory: the rows of the largest table are read again to be loaded
+    staged = sum(_staged_size(entity, snapshot, settings.policies) for entity in ENTITIES.values())
+    rows = read_sample(largest, snapshot, settings.policies).rows
     with _on_trial(settings) as target:
-        load = target.rehearse(largest, samples[largest].rows) if rows[largest] else None
-        engine, filled = target.engine, _present_size(settings, target)
-    staged = sum(_staged_size(sample, rows[name]) for name, sample in samples.items())
-    return Trial(engine, load, staged, filled)
+        load = target.rehearse(largest.name, rows) if any(part.num_rows for part in rows) else None
+        return Trial(target.engine, load, staged, _present_size(settings, target))
 
 
 def stages_of(snapshot: Snapshot, dry: DryRun, trial: Trial) -> tuple[Stage, ...]:
@@ -128,7 +128,7 @@ def _per_row(trial: Trial, measure: Callable[[Rehearsal], float]) -> float:
 
 def _trial_in_words(trial: Trial) -> str:
     if trial.load is None:
-        return "there are no rows"
+        return "there are no rows to load"
     rate = trial.load.rows / trial.load.seconds
     return f"{trial.load.rows:,} rows loaded on trial into {_ENGINES[trial.engine]}: {rate:,.0f} rows/s"
 
@@ -181,10 +181,12 @@ def _present_size(settings: Settings, target: Target) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def _staged_size(sample: Sample, rows: int) -> int:
-    cleaned = pa.Table.from_batches(sample.rows) if sample.rows else sample.raw
-    staged: float = (staged_size(sample.raw) + staged_size(cleaned)) * rows / max(1, sample.raw.num_rows)
-    return round(staged)
+def _staged_size(entity: Entity, snapshot: Snapshot, policies: Policies) -> int:
+    """Return the bytes of staging for all rows of an entity, in proportion to its first ones."""
+    sample = read_sample(entity, snapshot, policies)
+    staged: int = staged_size(sample.raw) + staged_size(pa.Table.from_batches(sample.rows))
+    rows: int = snapshot.tables[entity.legacy_table].rows
+    return staged * rows // max(1, len(sample.raw))
 
 
 def _need(purpose: str, needed: int, place: Path | str) -> DiskNeed:

@@ -23,13 +23,13 @@ from accounts_migration.entities.policies import Policies
 from accounts_migration.resources import legacy_table
 from accounts_migration.streams import joined
 
-CHUNKS = 3
-"""At most about 200,000 rows: a load of them takes long enough to be timed, and no longer than it need."""
+CHUNKS = 2
+"""At most about 130,000 rows: a load of them takes long enough to be timed, and no longer than it need."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The first rows of an entity: as staged in the raw form (`raw`) and in the target's canonical form (`rows`)."""
+    """The first rows of an entity, as the raw asset stages them and in the target's canonical form; maybe none."""
 
     raw: pa.Table
     rows: list[pa.RecordBatch]
@@ -43,18 +43,17 @@ def read_sample(entity: Entity, snapshot: Snapshot, policies: Policies) -> Sampl
     """
     manifest = snapshot.tables[entity.legacy_table]
     circumstances = Circumstances(policies, snapshot.time, DUPLICATE_SCHEMA.empty_table())
-    raw, rows = [], []
-    for chunk in _first_chunks(entity, snapshot):
-        raw.append(chunk)
-        legacy = LegacyChunk(chunk, entity.legacy_columns, manifest.row_id is not None)
-        rows.append(_canonical(entity, legacy, circumstances))
-    return Sample(pa.Table.from_batches(raw) if raw else pa.table({}), rows)
+    raw = list(_first_chunks(entity, snapshot))
+    chunks = (LegacyChunk(chunk, entity.legacy_columns, manifest.row_id is not None) for chunk in raw)
+    rows = [_canonical(entity, chunk, circumstances) for chunk in chunks]
+    return Sample(pa.Table.from_batches(raw), rows)
 
 
 def _first_chunks(entity: Entity, snapshot: Snapshot) -> Iterator[pa.RecordBatch]:
     manifest = snapshot.tables[entity.legacy_table]
     read = read_rows(snapshot.path, legacy_table(entity), manifest.classes, manifest.row_id)
     with closing(read):  # type: ignore[type-var]  # it is a generator, whose threads are to end
+        # of a table without rows, one chunk without rows
         yield from islice(joined(read), CHUNKS)
 
 

@@ -193,7 +193,7 @@ def test_a_source_without_rows_takes_the_time_of_the_start(tmp_path: Path, write
 
     assert (plan.recommendation.tier, plan.batches, plan.bytes_needed("target")) == ("small", {}, 0)
     assert 4 <= plan.estimated_seconds < 30
-    assert [stage.basis for stage in plan.stages if stage.name == "load"] == ["there are no rows"]
+    assert [stage.basis for stage in plan.stages if stage.name == "load"] == ["there are no rows to load"]
 
 
 @pytest.mark.parametrize(
