@@ -316,6 +316,8 @@ def _run_app() -> None:
     from accounts_migration import console, logs
 
     gc.freeze()
+    # a run makes many small objects and few circles of them
+    gc.set_threshold(50_000, 20, 100)
     gc.enable()
     try:
         app()
