@@ -57,10 +57,10 @@ def show(settings: Settings) -> None:
     location = target_location(TargetResource(settings.target_db).url)
     backups = list_backups(settings.backups, location)
     table = Table(title=f"backups of {location} in {settings.backups}", title_justify="left")
-    for name in ("backup", "taken at (UTC)", "holds", "of the migration from", "proved by"):
+    for name in ("backup", "taken at", "holds", "of the migration from", "proved by"):
         table.add_column(name, overflow="fold")
     for one in backups:
-        snapshot = one.figures.migrated[0] if one.figures.migrated else "none"
+        snapshot = one.figures.migrated.snapshot_id if one.figures.migrated else "none"
         proof = "restoring it" if one.restored else "reading it through"
-        table.add_row(one.backup_id, one.taken_at[:19].replace("T", " "), str(one), snapshot, proof)
+        table.add_row(one.backup_id, one.taken, str(one), snapshot, proof)
     console.OUT.print(table)

@@ -45,7 +45,7 @@ def _ask(location: str) -> None:
 def _lines(done: RolledBack, log: Path) -> list[tuple[str, str]]:
     health = "nobody asks" if done.health is None else f"HTTP {done.health.status} after {done.health.seconds:.1f} s"
     return [
-        ("backup", f"{done.backup.backup_id} of {done.backup.taken_at}"),
+        ("backup", f"{done.backup.backup_id} of {done.backup.taken}"),
         ("holds", str(done.backup)),
         ("replaced", done.kept or "there was no target"),
         *(("discarded", str(path)) for path in done.exported),

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from accounts_migration.databases.copies.engine import Engine, State
-from accounts_migration.databases.copies.figures import Figures, TableFigures
+from accounts_migration.databases.copies.figures import Figures, Migrated, TableFigures
 from accounts_migration.databases.copies.postgres import PostgresEngine
 from accounts_migration.databases.copies.sqlite import SqliteEngine
 from accounts_migration.databases.target import target_location, target_path
@@ -38,7 +38,7 @@ class Backup:
 
     Args:
         folder: Where it stands; its name is the backup's id.
-        taken_at: UTC, whole seconds, ISO 8601.
+        taken_at: UTC, ISO 8601 with microseconds, so that it is before or after a load, never beside it.
         engine: `sqlite` or `postgresql`.
         target: Where the target is, without its password: an absolute path or the URL.
         state: What stood in the target: `nothing` (no file), `empty` (a database without a table) or `data`. Only
@@ -71,6 +71,11 @@ class Backup:
     def backup_id(self) -> str:
         """Return the name by which `--to` knows it."""
         return self.folder.name
+
+    @property
+    def taken(self) -> str:
+        """Return `taken_at` as a person reads it, to the second."""
+        return f"{self.taken_at[:19].replace('T', ' ')} UTC"
 
     @property
     def path(self) -> Path | None:
@@ -126,7 +131,7 @@ def take_backup(url: str, folder: Path, *, pg_dump: Path | None = None) -> Backu
             _refuse_different(engine.name, dump.figures, rehearsal.figures, rows_alone=not rehearsal.restored)
         backup = Backup(
             folder=folder / f"{_PREFIX}{started:%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}",
-            taken_at=started.replace(microsecond=0).isoformat(),
+            taken_at=started.isoformat(timespec="microseconds"),
             engine=engine.kind,
             target=location,
             state=dump.state,
@@ -209,17 +214,22 @@ def latest_backup(folder: Path, target: str) -> Backup | None:
     return next(iter(list_backups(folder, target)), None)
 
 
-def backup_before(backups: list[Backup], migrated: tuple[str, str] | None) -> Backup | None:
+def backup_before(backups: list[Backup], migrated: Migrated | None) -> Backup | None:
     """Return the newest backup from before a migration, however often it was begun again since.
 
     Args:
         backups: Those of the target, newest first.
-        migrated: Snapshot and digest of the policies of the batch that the target has loaded last; None before any.
+        migrated: The migration that the target holds; None before any.
 
     Returns:
-        The newest backup that holds the work of another migration, or of none; None where there is no such backup.
+        The newest backup that was taken before its first batch was loaded and holds no batch of it; None where there is
+        none. Before any migration it is the newest of all.
     """
-    return next((one for one in backups if migrated is None or one.figures.migrated != migrated), None)
+    if migrated is None:
+        return next(iter(backups), None)
+    since = datetime.fromisoformat(migrated.since).replace(tzinfo=UTC)
+    older = (one for one in backups if datetime.fromisoformat(one.taken_at) <= since)
+    return next((one for one in older if not migrated.is_same(one.figures.migrated)), None)
 
 
 def find_backup(folder: Path, target: str, name: str) -> Backup:
@@ -276,7 +286,7 @@ def _read(folder: Path) -> Backup | None:
         manifest = json.loads((folder / MANIFEST).read_text())
         figures = manifest["figures"]
         tables = {name: TableFigures(**one) for name, one in figures["tables"].items()}
-        migrated = tuple(figures["migrated"]) if figures["migrated"] else None
+        migrated = Migrated(**figures["migrated"]) if figures["migrated"] else None
         backup = Backup(**{**manifest, "folder": folder, "figures": Figures(tables, migrated)})
         if backup.path is not None and backup.path.stat().st_size != backup.size:
             return None

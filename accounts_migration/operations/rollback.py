@@ -135,7 +135,7 @@ class _Rolling:
     def _make_ready(self) -> None:
         """Prove the backup and refuse what would be lost: nothing is stopped or changed by then."""
         backup = self._backup
-        self._tell(f"verifying the backup {backup.backup_id} of {backup.taken_at}: {backup}")
+        self._tell(f"verifying the backup {backup.backup_id} of {backup.taken}: {backup}")
         refuse_changed(backup)
         if self._return.way == "in place":
             verify_backup(backup, self._url, pg_dump=self._settings.pg_dump)

@@ -1,6 +1,7 @@
 """What stands in a database, as a backup is held against what it restores: rows and exact totals of every table.
 
-Here: the figures and their comparison. Not here: how an engine gathers them (`sqlite`, `postgres`).
+Here: the figures, the migration they are of, and their comparison. Not here: how an engine gathers them (`sqlite`,
+`postgres`).
 """
 
 from collections.abc import Mapping
@@ -25,16 +26,38 @@ class TableFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class Migrated:
+    """The migration that a target holds: that of the batch which was loaded last.
+
+    Args:
+        snapshot_id: Its snapshot.
+        policies_digest: Its policies.
+        since: When its first batch was loaded, of those that stand: UTC, ISO 8601 without zone.
+    """
+
+    snapshot_id: str
+    policies_digest: str
+    since: str
+
+    def is_same(self, other: "Migrated | None") -> bool:
+        """Return whether both are of one migration, however often it was begun again."""
+        return other is not None and (self.snapshot_id, self.policies_digest) == (
+            other.snapshot_id,
+            other.policies_digest,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """All tables of a database.
 
     Args:
         tables: By name; in PostgreSQL those outside of the target's schema with theirs, as `audit.entry`.
-        migrated: Snapshot and digest of the policies of the batch that was loaded last; None before any.
+        migrated: The migration that they are of; None before any.
     """
 
     tables: dict[str, TableFigures] = field(default_factory=dict)
-    migrated: tuple[str, str] | None = None
+    migrated: Migrated | None = None
 
     @property
     def others(self) -> Mapping[str, TableFigures]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from accounts_migration.databases.copies.engine import Copy, Dump, Engine, Rehearsal, Return, Way
-from accounts_migration.databases.copies.figures import MEASURES, Figures, TableFigures
+from accounts_migration.databases.copies.figures import MEASURES, Figures, Migrated, TableFigures
 from accounts_migration.databases.copies.postgres_databases import (
     copy_properties,
     create_like,
@@ -55,7 +55,12 @@ ORDER BY 1
 """
 # texts of values must not depend on who asks
 _ALIKE = {"TimeZone": "UTC", "DateStyle": "ISO, YMD", "IntervalStyle": "iso_8601", "extra_float_digits": "1"}
-_LATEST = "SELECT snapshot_id, policies_digest FROM {} ORDER BY loaded_at DESC, entity DESC LIMIT 1"
+_LATEST = """
+SELECT snapshot_id, policies_digest,
+    (SELECT to_char(min(f.loaded_at), 'YYYY-MM-DD HH24:MI:SS.US') FROM {table} AS f
+        WHERE f.snapshot_id = l.snapshot_id AND f.policies_digest = l.policies_digest)
+FROM {table} AS l ORDER BY loaded_at DESC, entity DESC LIMIT 1
+"""
 
 
 class PostgresEngine(Engine):
@@ -320,10 +325,10 @@ def count(session: PostgresSession, schema: str | None = None) -> Figures:
     for setting, value in _ALIKE.items():
         session.execute(f"SELECT set_config('{setting}', '{value}', false)")
     tables = _tables(session, schema)
-    migrated = session.execute(_LATEST.format(tables["migration_batch"])) if "migration_batch" in tables else []
+    migrated = session.execute(_LATEST.format(table=tables["migration_batch"])) if "migration_batch" in tables else []
     return Figures(
         {name: _figures_of(session, name, place) for name, place in tables.items()},
-        (str(migrated[0][0]), str(migrated[0][1])) if migrated else None,
+        Migrated(*map(str, migrated[0])) if migrated else None,
     )
 
 

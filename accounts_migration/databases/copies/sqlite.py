@@ -21,7 +21,7 @@ from typing import Any
 
 from accounts_migration.databases.copies import sqlite_file
 from accounts_migration.databases.copies.engine import Copy, Dump, Engine, Rehearsal, Return, Way
-from accounts_migration.databases.copies.figures import MEASURES, Figures, TableFigures
+from accounts_migration.databases.copies.figures import MEASURES, Figures, Migrated, TableFigures
 from accounts_migration.databases.locks import held_once
 from accounts_migration.databases.sqlite_session import exact_sum, read_exact_sum
 from accounts_migration.databases.sqlite_target import acquire_lock, lock_name
@@ -265,4 +265,4 @@ def _figures(answer: dict[str, Any]) -> Figures:
         )
         for name, one in answer["tables"].items()
     }
-    return Figures(tables, tuple(answer["latest"]) if answer["latest"] else None)
+    return Figures(tables, Migrated(*answer["latest"]) if answer["latest"] else None)

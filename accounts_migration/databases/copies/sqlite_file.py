@@ -20,7 +20,12 @@ _BUSY_SECONDS = 10.0
 _UNTOUCHED = "mode=ro&immutable=1"
 _MOST_DAMAGE_NAMED = 3
 _ABOUT_VALUES = ("NULL value in", "CHECK constraint failed in", "TEXT value in", "NUMERIC value in")
-_LATEST = "SELECT snapshot_id, policies_digest FROM migration_batch ORDER BY loaded_at DESC, entity DESC LIMIT 1"
+_LATEST = """
+SELECT snapshot_id, policies_digest,
+    (SELECT min(f.loaded_at) FROM migration_batch AS f
+        WHERE f.snapshot_id = l.snapshot_id AND f.policies_digest = l.policies_digest)
+FROM migration_batch AS l ORDER BY loaded_at DESC, entity DESC LIMIT 1
+"""
 
 
 def main() -> None:
