@@ -16,6 +16,7 @@ import dagster as dg
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.errors import MigrationError
 from accounts_migration.jobs import TARGET_TAG
+from accounts_migration.notices import told
 from accounts_migration.phases import PHASES, Phase
 from accounts_migration.settings import Settings
 
@@ -50,13 +51,13 @@ def _big_bang(settings: Settings, instance: dg.DagsterInstance) -> "Outcome":
     # it runs the jobs of the definitions, and these hold the present one
     from accounts_migration.migration import migrate
 
-    return migrate(settings, [], instance)
+    return told(settings, BIG_BANG_JOB, "MIGRATED", lambda: migrate(settings, [], instance))
 
 
 def _phase(phase: Phase, settings: Settings, instance: dg.DagsterInstance) -> "Outcome":
     from accounts_migration.migration import run_phase
 
-    return run_phase(settings, phase, instance)
+    return told(settings, phase.name, f"PHASE {phase.number} PASSED", lambda: run_phase(settings, phase, instance))
 
 
 def _job(

@@ -125,12 +125,13 @@ def migrate(
 ) -> None:
     """Migrate SOURCE into TARGET: snapshot, clean, judge, load, add constraints, prove."""
     from accounts_migration import console, migration
+    from accounts_migration.notices import told
     from accounts_migration.settings import load_settings
 
     settings = load_settings(_policies(policy), source_db=source, target_db=target)
     console.refuse_unwritable(summary, "--json")
     log = _start_log(settings, "migrate")
-    outcome = migration.migrate(settings, batches or [])
+    outcome = told(settings, "migrate", "MIGRATED", lambda: migration.migrate(settings, batches or []))
     raise _ended(outcome, log, "MIGRATED", summary)
 
 
@@ -220,6 +221,24 @@ def rollback(
 
     settings = load_settings(target_db=target)
     command.run(settings, _start_log(settings, "rollback"), to=to, discard_changes=discard_changes, yes=yes)
+
+
+@app.command()
+def finish(
+    target: TargetUrl = None,
+    reindex: Annotated[
+        bool, typer.Option("--reindex", help="Let PostgreSQL build its indexes anew; SQLite does so always.")
+    ] = False,
+    summary: JsonOption = None,
+) -> None:
+    """After a migration into TARGET: optimise, test, archive, notify, and go through the guide's list of 13 items."""
+    from accounts_migration import console
+    from accounts_migration.commands.finish import finish as run
+    from accounts_migration.settings import load_settings
+
+    settings = load_settings(target_db=target)
+    console.refuse_unwritable(summary, "--json")
+    raise typer.Exit(0 if run(settings, _start_log(settings, "finish"), summary, reindex=reindex) else 1)
 
 
 @app.command()

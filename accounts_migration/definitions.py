@@ -9,10 +9,13 @@ import dagster as dg
 
 from accounts_migration.approaches import build_approaches
 from accounts_migration.assets.ahead import Ahead
+from accounts_migration.assets.archive import archive_asset
 from accounts_migration.assets.assessment import ASSESSMENTS
 from accounts_migration.assets.chain import build_chains
+from accounts_migration.assets.checklist import checklist
 from accounts_migration.assets.constraints import constraints
 from accounts_migration.assets.plausibility import plausibility
+from accounts_migration.assets.post_migration import api, application, optimised_asset, user_workflows
 from accounts_migration.assets.report import report_asset
 from accounts_migration.assets.rules import rules
 from accounts_migration.assets.snapshot import duplicates, snapshot
@@ -60,7 +63,7 @@ def build_defs(
         "reports": chosen.migration_home / "reports",
         **(resource_overrides or {}),
     }
-    checked = [*build_chains(), *build_validation(), rules, plausibility]
+    checked = checked_assets()
     jobs = build_jobs(_target_location(chosen))
     approaches = build_approaches(_target_location(chosen))
     return dg.Definitions(
@@ -68,6 +71,8 @@ def build_defs(
             *ASSESSMENTS,
             *(snapshot, duplicates, *checked, constraints, report_asset(checked)),
             *(target_backup, backup_retention),
+            *(optimised_asset(checked), application, api, user_workflows),
+            *(archive_asset(checked), checklist),
         ],
         jobs=[*jobs, *approaches, build_rollback_job(_target_location(chosen))],
         schedules=build_schedules(next(job for job in jobs if job.name == BACKUP_JOB)),
@@ -76,6 +81,11 @@ def build_defs(
         executor=dg.in_process_executor,
         loggers={"console": migration_logger(chosen.logs)},
     )
+
+
+def checked_assets() -> list[dg.AssetsDefinition]:
+    """Return the assets whose checks judge a migration."""
+    return [*build_chains(), *build_validation(), rules, plausibility]
 
 
 @dg.definitions

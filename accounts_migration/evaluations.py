@@ -43,9 +43,13 @@ def evaluations(
             if record.run_id not in targets:
                 run = instance.get_run_by_id(record.run_id)
                 targets[record.run_id] = run.tags.get(TARGET_TAG, location) if run else location
-            if record.event is not None and record.evaluation is not None and targets[record.run_id] == location:
-                at = datetime.fromtimestamp(record.event.timestamp, UTC).replace(tzinfo=None)
-                yield Evaluated(record.partition, record.evaluation, at)
+            evaluation = record.evaluation
+            # of a step that did not run, the plan alone is stored
+            is_plan = not isinstance(evaluation, dg.AssetCheckEvaluation)
+            if record.event is None or evaluation is None or is_plan or targets[record.run_id] != location:
+                continue
+            at = datetime.fromtimestamp(record.event.timestamp, UTC).replace(tzinfo=None)
+            yield Evaluated(record.partition, evaluation, at)
         if len(records) < _READ_AT_ONCE:
             return
         cursor = records[-1].id

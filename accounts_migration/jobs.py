@@ -12,7 +12,7 @@ from accounts_migration.ops import roll_back
 
 ASSESS_JOB = "assess"
 SNAPSHOT_JOB, PREPARE_JOB, LOAD_JOB, VERIFY_JOB, REPORT_JOB = "snapshot", "prepare", "load", "verify", "report"
-BACKUP_JOB, ROLLBACK_JOB = "backup", "rollback"
+BACKUP_JOB, ROLLBACK_JOB, POST_MIGRATION_JOB = "backup", "rollback", "post_migration"
 
 TARGET_TAG = "accounts_migration/target"
 """The tag that tells of a run which target it worked on, without its password."""
@@ -83,6 +83,14 @@ def build_jobs(target: str | None = None) -> list[UnresolvedAssetJobDefinition]:
             tags=tags,
             config=_LOGGED,
             description="Take and prove a backup of the target, then delete those that are too old.",
+        ),
+        dg.define_asset_job(
+            POST_MIGRATION_JOB,
+            dg.AssetSelection.groups("post_migration"),
+            tags=tags,
+            config=_LOGGED,
+            description="After the last load and its report: optimise, configure, test, archive, go through the guide's"
+            " list, notify.",
         ),
     ]
 

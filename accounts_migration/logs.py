@@ -115,6 +115,7 @@ def migration_logger(folder: Path) -> dg.LoggerDefinition:
     def logger_of(context: dg.InitLoggerContext) -> logging.Logger:
         logger = logging.getLogger(NAME)
         logger.setLevel(logging.DEBUG)
+        logger.propagate = False
         log = _present()
         if log is None or (log.run_id is None and log.dagster_run != context.run_id):
             end_log()
@@ -161,6 +162,12 @@ def run_id() -> str | None:
     """Return the id of the present command's run; None where Dagster launched what runs here."""
     log = _present()
     return None if log is None else log.run_id
+
+
+def say(text: str, level: int = logging.INFO) -> None:
+    """Write a line into the present log and onto the terminal."""
+    if _present() is not None:
+        logging.getLogger(NAME).log(level, "%s", text)
 
 
 def note(text: str, level: int = logging.INFO) -> None:

@@ -5,6 +5,7 @@ Here: which phase a word names, and the command's end. Not here: what a phase do
 
 from accounts_migration import console, logs, migration
 from accounts_migration.errors import UsageError
+from accounts_migration.notices import told
 from accounts_migration.phases import PHASES, Phase
 from accounts_migration.settings import Settings
 
@@ -18,8 +19,9 @@ def run(settings: Settings, word: str) -> bool:
     """
     phase = named(word)
     log = logs.start_log(settings.logs, quiet=False)
-    outcome = migration.run_phase(settings, phase)
-    console.show_outcome(outcome, log, f"PHASE {phase.number} PASSED")
+    verb = f"PHASE {phase.number} PASSED"
+    outcome = told(settings, f"phase {phase.number}", verb, lambda: migration.run_phase(settings, phase))
+    console.show_outcome(outcome, log, verb)
     following = next((later for later in PHASES if later.number == phase.number + 1), None)
     if outcome.success and following:
         console.OUT.print(f"next: phase {following.number}, {following.name}. {following.description}")

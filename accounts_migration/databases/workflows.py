@@ -21,6 +21,9 @@ from accounts_migration.databases.target_schema import CENTS
 Answer = dict[str, int]
 """Numbers by name; amounts in cents."""
 
+AMOUNTS = frozenset({"balances", "balance", "in", "out", "amounts"})
+"""The numbers that are amounts."""
+
 CUSTOMER, STATEMENT, BALANCE, TOTALS = "customer_with_accounts", "statement_of_a_month", "balance", "totals"
 
 WORKFLOWS = {

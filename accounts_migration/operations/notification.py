@@ -6,6 +6,7 @@ it is a secret.
 """
 
 import json
+import logging
 import smtplib
 import socket
 import ssl
@@ -72,7 +73,8 @@ def notify(settings: Settings, notice: Notice) -> list[Delivery]:
         )
     deliveries = [Delivery(name, _problem(work)) for name, work in channels]
     for delivery in deliveries:
-        logs.note(f"notice of {notice.verdict}: {delivery}")
+        tell, level = (logs.note, logging.INFO) if delivery.problem is None else (logs.say, logging.WARNING)
+        tell(f"notice of {notice.verdict}: {delivery}", level)
     return deliveries
 
 

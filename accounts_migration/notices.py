@@ -1,0 +1,60 @@
+"""The notice of how a migration, or a phase of one, ended.
+
+Here: which words an end is told in. Not here: sending it (`accounts_migration.operations.notification`).
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from accounts_migration.errors import MigrationError, UsageError
+from accounts_migration.operations.notification import Notice, notify
+from accounts_migration.resources import TargetResource
+from accounts_migration.settings import Settings
+
+if TYPE_CHECKING:
+    from accounts_migration.migration import Outcome
+
+
+def told(settings: Settings, what: str, verb: str, work: "Callable[[], Outcome]") -> "Outcome":
+    """Do the work, tell those who are to know how it ended, and return its outcome.
+
+    Wrong usage is for the person at the keyboard alone, and told to nobody.
+
+    Args:
+        settings: Whom to tell, and by which way.
+        what: What is done, as `migrate`.
+        verb: The word for its success, as `MIGRATED`.
+        work: What is done.
+
+    Raises:
+        MigrationError: What the work raises.
+    """
+    with told_when_refused(settings, what):
+        outcome = work()
+    word = verb if outcome.success else "FAILED" if outcome.loaded else "REFUSED"
+    checks = [f"the check {one.check} of {one.asset} failed" for one in outcome.checks if not one.passed]
+    problems = [] if outcome.success else [*outcome.problems, *checks]
+    notify(settings, Notice(what, _where(settings), word, outcome.success, problems))
+    return outcome
+
+
+@contextmanager
+def told_when_refused(settings: Settings, what: str) -> Iterator[None]:
+    """Tell those who are to know when the block does not come to its end, and why."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except KeyboardInterrupt:
+        notify(settings, Notice(what, _where(settings), "STOPPED", False))
+        raise
+    except (MigrationError, OSError) as error:
+        notify(settings, Notice(what, _where(settings), "REFUSED", False, [str(error)]))
+        raise
+
+
+def _where(settings: Settings) -> str:
+    with suppress(UsageError):
+        return TargetResource(settings.target_db).location or ""
+    return ""
