@@ -62,10 +62,34 @@ ASSETS = {
     "validation/plausibility": ("validation", ["target/constraints"]),
     "validation/rules": ("validation", ["target/constraints"]),
     "validation/report": ("validation", ["validation/plausibility", "validation/reconciliation", "validation/rules"]),
+    "post_migration/optimised": ("post_migration", ["target/constraints"]),
+    "post_migration/application": ("post_migration", ["post_migration/optimised"]),
+    "post_migration/api": ("post_migration", ["post_migration/application"]),
+    "post_migration/user_workflows": ("post_migration", ["post_migration/optimised"]),
+    "post_migration/archive": (
+        "post_migration",
+        [
+            "post_migration/api",
+            "post_migration/application",
+            "post_migration/optimised",
+            "post_migration/user_workflows",
+            "validation/report",
+        ],
+    ),
+    "post_migration/checklist": (
+        "post_migration",
+        [
+            "post_migration/api",
+            "post_migration/application",
+            "post_migration/archive",
+            "post_migration/optimised",
+            "post_migration/user_workflows",
+        ],
+    ),
 }
 PARTITIONED = {"legacy/transactions", "cleaned/transactions", "target/transaction"}
 WRITERS = {"target/product", "target/customer", "target/account", "target/transaction", "target/constraints"}
-POOLED = WRITERS | {"operations/target_backup"}
+POOLED = WRITERS | {"operations/target_backup", "post_migration/optimised"}
 CLEANED_CHECKS = {"pandera_schema": True, "rejects_within_policy": True, "accounting_law": True}
 TARGET_CHECKS = {"accounting_law": False, "control_totals": False, "content": False}
 CHECKS = {
@@ -94,6 +118,31 @@ CHECKS = {
         "customer_in_the_future": False,
         "account_in_the_future": False,
         "transaction_in_the_future": False,
+    },
+    "post_migration/optimised": {"optimised": False},
+    "post_migration/application": {"configuration_updated": False, "caches_cleared": False},
+    "post_migration/api": {"every_url_answers": False},
+    "post_migration/user_workflows": {
+        "customer_with_accounts": False,
+        "statement_of_a_month": False,
+        "balance": False,
+        "totals": False,
+    },
+    "post_migration/archive": {"archived": False},
+    "post_migration/checklist": {
+        "validate_row_counts": False,
+        "verify_data_integrity": False,
+        "check_referential_integrity": False,
+        "validate_balance_totals": False,
+        "smoke_test_api": False,
+        "test_user_workflows": False,
+        "update_application_configuration": False,
+        "clear_application_caches": False,
+        "update_documentation": False,
+        "notify_stakeholders": False,
+        "schedule_backup": False,
+        "monitor_performance": False,
+        "archive_migration_logs": False,
     },
 }
 JOBS = {
@@ -134,6 +183,14 @@ JOBS = {
     },
     "report": {"validation/plausibility", "validation/report", "validation/rules"},
     "backup": {"operations/backup_retention", "operations/target_backup"},
+    "post_migration": {
+        "post_migration/optimised",
+        "post_migration/application",
+        "post_migration/api",
+        "post_migration/user_workflows",
+        "post_migration/archive",
+        "post_migration/checklist",
+    },
 }
 APPROACHES = ["big_bang", "phase_1_reference", "phase_2_accounts", "phase_3_history", "phase_4_recent"]
 CHAINS = [

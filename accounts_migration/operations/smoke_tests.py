@@ -5,17 +5,15 @@ the requests (`http_requests`), and questions put to the database (`accounts_mig
 """
 
 import json
-import subprocess
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from accounts_migration.errors import UsageError
 from accounts_migration.operations.http_requests import NoAnswerError, send
-from accounts_migration.operations.service import DEFAULT_START, Service, shown_url
+from accounts_migration.operations.service import Service, shown_url
 from accounts_migration.settings import Settings
 
 JSON = "application/json"
-SECONDS_FOR_SYSTEMD = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +45,13 @@ def smoke_tests(settings: Settings) -> list[SmokeTest]:
         UsageError: A URL cannot be used.
     """
     words = (settings.smoke_test_urls or "").split()
-    service = Service.of(settings)
-    is_named = settings.service_health_url is not None or not service.is_assumed
-    tests = [SmokeTest(service.health_url, None)] if service.health_url and (is_named or _unit_stands()) else []
+    health = Service.of(settings).health_url
+    tests = [SmokeTest(health, None)] if health else []
     for number, word in enumerate(words, start=1):
         url, _, content_type = word.partition("|")
         _refuse_unusable(url, number)
         tests.append(SmokeTest(url, content_type.lower() or JSON))
     return tests
-
-
-def _unit_stands() -> bool:
-    """Return whether systemd knows the service that is assumed where nobody named one."""
-    try:
-        words = ["systemctl", "cat", DEFAULT_START.rpartition(" ")[2]]
-        done = subprocess.run(words, capture_output=True, timeout=SECONDS_FOR_SYSTEMD, check=False)  # noqa: S603  # ours
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
 
 
 def probe(test: SmokeTest, timeout: float) -> Probed:
