@@ -15,7 +15,7 @@ import pytest
 from upath import UPath
 
 from accounts_migration.errors import MigrationError
-from accounts_migration.staging import Staged, StagedOutput, StagingWriter, Tables
+from accounts_migration.staging import Staged, StagedOutput, StagingWriter, Tables, staged_size
 
 SCHEMA = pa.schema([pa.field("number", pa.int64()), pa.field("text", pa.string())])
 Rows = Iterable[tuple[str, int]]
@@ -169,6 +169,13 @@ def test_what_was_never_staged_is_named_with_its_remedy(folder: UPath) -> None:
         list(Staged(folder, ("2024-01",)).scan("rows"))
     assert caught.value.what == "Nothing is staged of cleaned/transactions for batch 2024-01"
     assert caught.value.remedy == "Materialize cleaned/transactions (batch 2024-01) first"
+
+
+def test_the_size_of_rows_is_known_before_they_are_staged(tmp_path: Path) -> None:
+    rows = [("2024-01", number) for number in range(1000)]
+    write(UPath(tmp_path), ["2024-01"], rows)
+    [file] = (tmp_path / "2024-01").glob("*.parquet")
+    assert staged_size(chunk(rows)["rows"].drop_columns(["batch"])) == file.stat().st_size
 
 
 def test_files_and_folders_are_their_owners_alone(tmp_path: Path) -> None:

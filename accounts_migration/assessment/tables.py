@@ -15,7 +15,7 @@ from accounts_migration.assessment.profile import Profile, TableProfile
 from accounts_migration.assessment.volumes import Volumes
 from accounts_migration.reconciliation.amounts import amount
 
-MOST_LINES = 60
+MOST_LINES = 120
 FORMS_SHOWN = 5
 
 _CLASSES = ("null", "integer", "real", "text", "blob")
@@ -141,7 +141,7 @@ def dry_run_tables(dry: DryRun) -> list[Listing]:
             entities,
         ),
         _listing(
-            "dry run by rule: rows by their first reason, and rows that break the rule at all",
+            "dry run by rule: rows by their first reason; rows that break it at all",
             "entity | action | reason | #rows | #break it | #money at stake | #unreadable",
             rules,
         ),
@@ -194,7 +194,7 @@ def plan_tables(plan: Plan) -> list[Listing]:
             ],
         ),
         _listing(
-            f"{len(plan.batches):,} batches of transactions: rows of each month",
+            "batches of transactions: rows of each month",
             "year | " + " | ".join(f"#{month:02}" for month in range(1, 13)),
             _calendar(plan.batches),
         ),

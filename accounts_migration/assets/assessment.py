@@ -55,7 +55,8 @@ def volumes(
     )
     if not found.accounts:
         context.log.warning("there are no accounts: is this the right source?")
-    return dg.Output(found, metadata=_metadata(volume_tables(found)))
+    counts = {"accounts": found.accounts, "transactions": found.transactions}
+    return dg.Output(found, metadata={**counts, **_metadata(volume_tables(found))})
 
 
 @dg.asset(
@@ -103,7 +104,12 @@ def dry_run(
             f"dry run: {one.entity}: {one.source:,} rows, {one.loaded:,} loaded, {one.rejected:,} rejected,"
             f" {one.excluded:,} excluded, {one.repaired:,} repaired"
         )
-    yield dg.Output(found, metadata=_metadata(dry_run_tables(found)))
+    counts = {
+        "rows to be loaded": sum(one.loaded for one in found.entities),
+        "rows to be rejected": sum(one.rejected for one in found.entities),
+        "rows to be excluded": sum(one.excluded for one in found.entities),
+    }
+    yield dg.Output(found, metadata={**counts, **_metadata(dry_run_tables(found))})
     unexplained = {one.entity: one.source - one.loaded - one.rejected - one.excluded for one in found.entities}
     holds = not any(unexplained.values()) and all(law.holds for law in found.batches)
     yield dg.AssetCheckResult(check_name=ACCOUNTING_CHECK, passed=holds, metadata={**unexplained})

@@ -57,8 +57,9 @@ def test_the_ui_shows_the_tables(assessed: Any) -> None:
     plan = assessed.metadata("assessment/plan")
 
     assert "| total balance | 164.60 |" in volumes
-    assert "| transaction | 12 | 8 | 3 | 1 | 0 | 93.00 | 1 | yes |" in "\n".join(dry.values())
-    assert "| account | rejected | PARENT_REJECTED | 1 | 1 | 70.00 | 0 |" in "\n".join(dry.values())
+    assert [dry[f"rows to be {action}"] for action in ("loaded", "rejected", "excluded")] == [15, 5, 3]
+    assert "| transaction | 12 | 8 | 3 | 1 | 0 | 93.00 | 1 | yes |" in "\n".join(map(str, dry.values()))
+    assert "| account | rejected | PARENT_REJECTED | 1 | 1 | 70.00 | 0 |" in "\n".join(map(str, dry.values()))
     assert "| data volume | small: 4 accounts are small, 12 transactions are small |" in plan["plan"]
     assert "| undated | 2 |" in "\n".join(map(str, plan.values()))
 

@@ -102,6 +102,21 @@ def test_a_standard_code_may_be_repeated_with_its_own_meaning() -> None:
     assert Policies(product_type={"chk": "CHECKING"}).product_types == {"CHK": "CHECKING", "CUR": "CURRENT"}
 
 
+@pytest.mark.parametrize(
+    ("rate", "rejected", "rows", "allowed"),
+    [
+        (0, 0, 0, True),
+        (0, 1, 10**6, False),
+        (0.1, 1, 10, True),
+        (0.1, 2, 19, False),
+        (0.3, 3, 10, True),
+        (1, 9, 9, True),
+    ],
+)
+def test_the_share_of_rejects_is_compared_exactly(rate: float, rejected: int, rows: int, allowed: bool) -> None:
+    assert Policies(max_reject_rate=rate).allows(rejected, rows) is allowed
+
+
 def test_policies_are_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Policies().letter_case = "keep"
