@@ -136,6 +136,18 @@ def migrate(
 
 
 @app.command()
+def preflight(source: Source = None, target: TargetUrl = None, policy: PolicyOption = None) -> None:
+    """Judge every item of the checklist before a migration; exit status 0 only if none failed. Migrates nothing."""
+    from accounts_migration import logs
+    from accounts_migration.commands import preflight as command
+    from accounts_migration.settings import load_settings
+
+    settings = load_settings(_policies(policy), source_db=source, target_db=target)
+    log = logs.start_log(settings.logs, quiet=True)
+    raise typer.Exit(0 if command.preflight(settings, log) else 1)
+
+
+@app.command()
 def phase(
     which: Annotated[str, typer.Argument(help="1 to 4, or reference, accounts, history, recent.")],
     source: Source = None,

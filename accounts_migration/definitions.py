@@ -16,6 +16,7 @@ from accounts_migration.assets.checklist import checklist
 from accounts_migration.assets.constraints import constraints
 from accounts_migration.assets.plausibility import plausibility
 from accounts_migration.assets.post_migration import api, application, optimised_asset, user_workflows
+from accounts_migration.assets.preflight import preflight
 from accounts_migration.assets.report import report_asset
 from accounts_migration.assets.rules import rules
 from accounts_migration.assets.snapshot import duplicates, snapshot
@@ -73,6 +74,7 @@ def build_defs(
             *(target_backup, backup_retention),
             *(optimised_asset(checked), application, api, user_workflows),
             *(archive_asset(checked), checklist),
+            preflight,
         ],
         jobs=[*jobs, *approaches, build_rollback_job(_target_location(chosen))],
         schedules=build_schedules(next(job for job in jobs if job.name == BACKUP_JOB)),

@@ -13,12 +13,16 @@ from accounts_migration.ops import roll_back
 ASSESS_JOB = "assess"
 SNAPSHOT_JOB, PREPARE_JOB, LOAD_JOB, VERIFY_JOB, REPORT_JOB = "snapshot", "prepare", "load", "verify", "report"
 BACKUP_JOB, ROLLBACK_JOB, POST_MIGRATION_JOB = "backup", "rollback", "post_migration"
+PREFLIGHT_JOB = "preflight_checklist"
 
 TARGET_TAG = "accounts_migration/target"
 """The tag that tells of a run which target it worked on, without its password."""
 
 RUN_TAG = "accounts_migration/run"
 """The tag that tells of a Dagster run which command launched it: the id that is on each line of the command's log."""
+
+PREFLIGHT_TAG = "accounts_migration/preflight"
+"""The tag that tells of a run that its command judged the preflight's items before it launched the first one."""
 
 # without it Dagster's own logger would take the place of ours
 _LOGGED: dict[str, Any] = {"loggers": {"console": {}}}
@@ -41,6 +45,13 @@ def build_jobs(target: str | None = None) -> list[UnresolvedAssetJobDefinition]:
             _SNAPSHOT | dg.AssetSelection.groups("assessment"),
             tags=tags,
             description="Find out what a migration would do, and plan it; write nothing into source and target.",
+        ),
+        dg.define_asset_job(
+            PREFLIGHT_JOB,
+            _BACKUP | dg.AssetSelection.assets("preflight"),
+            tags=tags,
+            config=_LOGGED,
+            description="Take a backup of the target, and judge every item of the checklist; migrate nothing.",
         ),
         dg.define_asset_job(
             SNAPSHOT_JOB,

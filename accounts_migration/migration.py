@@ -15,6 +15,7 @@ import dagster as dg
 
 from accounts_migration.assets.constraints import CONSTRAINTS, RECONCILIATION
 from accounts_migration.assets.links import cleaned_key, raw_key, target_key
+from accounts_migration.assets.preflight import record
 from accounts_migration.assets.report import REPORT
 from accounts_migration.assets.snapshot import DUPLICATES
 from accounts_migration.assets.target_backup import TARGET_BACKUP
@@ -28,11 +29,12 @@ from accounts_migration.entities.policies import Policies
 from accounts_migration.errors import MigrationError
 from accounts_migration.instance import open_instance
 from accounts_migration.io_managers import SnapshotIOManager, StagingIOManager
-from accounts_migration.jobs import LOAD_JOB, PREPARE_JOB, REPORT_JOB, SNAPSHOT_JOB, VERIFY_JOB
+from accounts_migration.jobs import LOAD_JOB, PREFLIGHT_TAG, PREPARE_JOB, REPORT_JOB, SNAPSHOT_JOB, VERIFY_JOB
 from accounts_migration.logs import run_id
 from accounts_migration.partitions import EMPTY
 from accounts_migration.phases import PHASES, Phase, progress, refuse_out_of_order
 from accounts_migration.phases import Progress as PhaseProgress
+from accounts_migration.preflight.checklist import before_writing, refuse_failed, situation
 from accounts_migration.reconciliation.accounting import BatchLaw, laws, total
 from accounts_migration.reconciliation.promises import ControlTotal
 from accounts_migration.resources import LegacyResource, TargetResource, recorded_snapshot
@@ -95,7 +97,8 @@ class _Work:
         self, job: str, batches: Sequence[str] | None = None, assets: Sequence[dg.AssetKey] | None = None
     ) -> RunOutcome:
         """Run a job, or some of its assets."""
-        return run_job(self.definitions, self.instance, job, batches, assets=assets)
+        judged = {PREFLIGHT_TAG: "judged before the first write"}
+        return run_job(self.definitions, self.instance, job, batches, assets=assets, tags=judged)
 
     def take(self, job: str, batches: Sequence[str] | None = None, assets: Sequence[dg.AssetKey] | None = None) -> bool:
         """Run a job and add what it recorded; return whether it succeeded."""
@@ -153,10 +156,28 @@ def _migrate(work: _Work, words: Sequence[str]) -> None:
         records = work.database.recorded_batches() if work.was_migrated_into else []
         recorded = {record.batch for record in records if record.entity == "transaction"}
         outcome.batches = sorted({*found, *recorded} or {EMPTY})
+    entities = list(ENTITIES.values())
+    _refuse_unready(work, outcome.snapshot, entities, outcome.batches)
     spans = ranges(work.instance, outcome.batches)
-    if _prepare(work, spans, list(ENTITIES.values())):
+    if _prepare(work, spans, entities):
         outcome.loaded = True
         outcome.success = _load(work, spans) and _all_passed(outcome)
+
+
+def _refuse_unready(work: _Work, snapshot: Snapshot, entities: Sequence[Entity], batches: Sequence[str]) -> None:
+    """Raise MigrationError where an item of the preflight failed without which nothing may be written."""
+    rows = {entity.name: snapshot.tables[entity.legacy_table] for entity in ENTITIES.values()}
+    moved = sum(
+        sum(rows[entity.name].batches.get(batch, 0) for batch in batches)
+        if entity.batch_column
+        else rows[entity.name].rows
+        for entity in entities
+    )
+    everything = sum(table.rows for table in rows.values())
+    share = moved / everything if everything else 1.0
+    judged = before_writing(situation(work.settings, snapshot, share), work.database)
+    record(work.instance, judged)
+    refuse_failed(f"The migration into {work.database.name} is refused, nothing was written", judged)
 
 
 def _load(work: _Work, spans: Sequence[Sequence[str]]) -> bool:
@@ -238,6 +259,8 @@ def _move(work: _Work, phase: Phase, batches: Sequence[str]) -> None:
     in_batches = any(entity.batch_column for entity in entities)
     if in_batches:
         outcome.batches = list(batches)
+    if outcome.snapshot is not None:
+        _refuse_unready(work, outcome.snapshot, entities, outcome.batches)
     spans: Sequence[Sequence[str]] = ranges(work.instance, batches) if in_batches else [[]]
     links = [key for entity in entities for key in (raw_key(entity), cleaned_key(entity))]
     # a product or customer is kept while an account refers to it, so their cleaning reads the raw accounts

@@ -52,6 +52,7 @@ def run_job(
     batches: Sequence[str] | None = None,
     config: Mapping[str, object] | None = None,
     assets: Sequence[dg.AssetKey] | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> RunOutcome:
     """Run a job in this process and return what it came to.
 
@@ -62,18 +63,19 @@ def run_job(
         batches: First and last batch of a contiguous range; None for a job without batches.
         config: Step -> its configuration.
         assets: Only these of the job's assets; None for all.
+        tags: Tags of the run, besides those of the job.
 
     Raises:
         MigrationError: Somebody stopped the run.
     """
-    tags = {RUN_TAG: launched_by} if (launched_by := run_id()) else {}
+    told = {**(tags or {}), **({RUN_TAG: launched_by} if (launched_by := run_id()) else {})}
     if batches:
-        tags |= {ASSET_PARTITION_RANGE_START_TAG: batches[0], ASSET_PARTITION_RANGE_END_TAG: batches[-1]}
+        told |= {ASSET_PARTITION_RANGE_START_TAG: batches[0], ASSET_PARTITION_RANGE_END_TAG: batches[-1]}
     try:
         result = definitions.resolve_job_def(job).execute_in_process(
             instance=instance,
             raise_on_error=False,
-            tags=tags,
+            tags=told,
             asset_selection=assets,
             run_config={
                 "loggers": {"console": {}},

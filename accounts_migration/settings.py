@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from accounts_migration.entities.policies import Policies
 from accounts_migration.errors import UsageError
+from accounts_migration.preflight.window import checked_window
 
 POLICY_FILE = "migration.toml"
 _EMPTY_MEANS_NONE = ("SERVICE_STOP", "SERVICE_START", "SERVICE_HEALTH_URL")
@@ -41,6 +42,10 @@ class Settings(BaseSettings):
     # it may hold a password, so it is not printed
     service_health_url: str | None = Field(default=None, repr=False, description="default port 6600, /api/health")
     service_timeout: float = Field(default=60, gt=0, description="seconds to stop, to start, to become healthy")
+    migration_window: Annotated[str, AfterValidator(checked_window)] | None = Field(
+        default=None, description="when the target may be written: 2026-11-28T22:00/2026-11-29T06:00"
+    )
+    migration_approval_file: Path | None = Field(default=None, description="says which plan, who and when")
     recent_from: Annotated[str, Field(pattern=MONTH)] | None = Field(
         default=None, description="first month of phase 4; default the 12 latest months of the snapshot"
     )

@@ -23,6 +23,7 @@ from accounts_migration.assets.links import (
     partitions_of,
     target_key,
 )
+from accounts_migration.assets.preflight import PREFLIGHT
 from accounts_migration.assets.snapshot import SNAPSHOT
 from accounts_migration.assets.target_backup import TARGET_BACKUP
 from accounts_migration.assets.verdicts import Verdict, check_results, content_metadata
@@ -58,7 +59,7 @@ def target_asset(entity: Entity) -> dg.AssetsDefinition:
         group_name="target",
         kinds={"sql"},
         ins={"snapshot": dg.AssetIn(SNAPSHOT), "rows": dg.AssetIn(cleaned_key(entity))},
-        deps=[TARGET_BACKUP, *(target_key(ENTITIES[parent]) for parent in entity.parents)],
+        deps=[PREFLIGHT, TARGET_BACKUP, *(target_key(ENTITIES[parent]) for parent in entity.parents)],
         pool="target",
         check_specs=[
             dg.AssetCheckSpec(name, asset=key, description=description) for name, description in _DESCRIPTIONS.items()

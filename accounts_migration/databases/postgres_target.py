@@ -21,9 +21,10 @@ from adbc_driver_postgresql import dbapi as postgres_dbapi
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable
 
-from accounts_migration.databases import postgres_rows, postgres_upkeep, readings
+from accounts_migration.databases import postgres_provisioning, postgres_rows, postgres_upkeep, readings
 from accounts_migration.databases.locks import Release
 from accounts_migration.databases.postgres_session import PostgresSession, lock_number
+from accounts_migration.databases.provisioning import Provisioning, Throughput
 from accounts_migration.databases.session import ConstraintViolated, Session
 from accounts_migration.databases.structure import FoundColumn, FoundTable, refuse_incompatible
 from accounts_migration.databases.target_interface import MOST_KEYS_NAMED, Target, constraint_broken
@@ -185,6 +186,22 @@ class PostgresTarget(Target):
 
     def _upkeep(self, *, reindex: bool) -> Iterable[Work]:
         return postgres_upkeep.works(self.session, reindex=reindex)
+
+    def provisioning(self) -> Provisioning:
+        """Ask the server."""
+        return postgres_provisioning.provisioning(self.session)
+
+    def denied(self) -> list[str]:
+        """Ask the server for the role's rights."""
+        wanted = build_tables()
+        found = [entity for entity in ENTITIES if entity in _found_tables(self.session, wanted)]
+        indexes = {index.table.name for index in self._missing_indexes() if index.table is not None}
+        unconstrained = {entity for entity in found if entity in indexes or self._missing_of(wanted[entity])}
+        return postgres_provisioning.denied(self.session, unconstrained)
+
+    def throughput(self) -> Throughput:
+        """Send into a temporary table."""
+        return postgres_provisioning.throughput(self.session)
 
     def size(self) -> int:
         """Ask the server."""

@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from accounts_migration.databases.legacy_source import (
     LegacyTable,
@@ -234,22 +235,39 @@ def _check(path: Path, source: Path) -> str:
     Raises:
         MigrationError: The structure of the file is damaged.
     """
+    with open_read_only(path, immutable=True, copy_of=source) as connection:
+        remarks = refuse_damaged(connection, source, "integrity_check")
+    return f"structure ok; {remarks:,} remarks on values" if remarks else "ok"
+
+
+def refuse_damaged(
+    connection: sqlite3.Connection, source: Path, look: Literal["integrity_check", "quick_check"]
+) -> int:
+    """Return the number of SQLite's remarks on values, which are for the rules to judge.
+
+    Args:
+        connection: The legacy database or its copy.
+        source: The legacy database that a refusal names.
+        look: The pragma; the quick one does not hold indexes against their tables.
+
+    Raises:
+        MigrationError: The structure of the file is damaged.
+    """
     damage: list[str] = []
     remarks = 0
-    with open_read_only(path, immutable=True, copy_of=source) as connection:
-        # all lines: many remarks on values must not hide the damage that is told after them
-        for (line,) in connection.execute(f"PRAGMA integrity_check({2**31 - 1})"):
-            text = line.decode("utf-8", "replace")
-            remarks += text != "ok"
-            if text != "ok" and not text.startswith(_ABOUT_VALUES) and len(damage) < _DAMAGE_NAMED:
-                damage.append(text)
+    # all lines: many remarks on values must not hide the damage that is told after them
+    for (line,) in connection.execute(f"PRAGMA {look}({2**31 - 1})"):
+        text = line.decode("utf-8", "replace")
+        remarks += text != "ok"
+        if text != "ok" and not text.startswith(_ABOUT_VALUES) and len(damage) < _DAMAGE_NAMED:
+            damage.append(text)
     if damage:
         raise MigrationError(
             f"The legacy database {source} is damaged",
-            why=f"integrity_check found: {'; '.join(damage)}",
+            why=f"{look} found: {'; '.join(damage)}",
             remedy="Restore it from a backup, or recover it with `sqlite3 FILE .recover` into a new file",
         )
-    return f"structure ok; {remarks:,} remarks on values" if remarks else "ok"
+    return remarks
 
 
 def _contents(

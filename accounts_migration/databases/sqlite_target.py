@@ -14,9 +14,13 @@ References are checked by `constrain`, and from then on with each row.
 
 import fcntl
 import os
+import statistics
+import tempfile
+import time
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import IO
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -28,6 +32,13 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from accounts_migration.databases import readings, sqlite_rows, sqlite_upkeep
 from accounts_migration.databases.locks import Release
+from accounts_migration.databases.provisioning import (
+    BYTES_SENT,
+    ROUND_TRIPS,
+    Provisioning,
+    Throughput,
+    incompressible,
+)
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.sqlite_session import SqliteSession
 from accounts_migration.databases.structure import FoundColumn, FoundTable, refuse_incompatible
@@ -47,6 +58,7 @@ _DIALECT = sqlite.dialect()
 _BUSY_MILLISECONDS = 10_000
 _CACHE_KIBIBYTES, _SCAN_CACHE_KIBIBYTES = 32_000, 2_000
 _ROWS_ANALYZED = 1000
+_PAGE = 4096
 _MOST_LOG_BYTES = 512 * 1024 * 1024
 
 
@@ -152,9 +164,42 @@ class SqliteTarget(Target):
     def _upkeep(self, *, reindex: bool) -> Iterable[Work]:
         return sqlite_upkeep.works(self.session, self.path, self._empty_log)
 
+    def provisioning(self) -> Provisioning:
+        """Ask the library that writes the file; a file that does not stand yet wants nothing."""
+        if not self.path.exists():
+            return Provisioning({"file": "is made by the migration"})
+        version, mode = self.session.version(), str(self.session.value("PRAGMA journal_mode"))
+        return Provisioning({"version": f"SQLite {version}", "journal": mode})
+
+    def denied(self) -> list[str]:
+        """Take the write lock of the file and give it back; rights of file and folder were looked at on opening."""
+        if not self.path.exists():
+            return []
+        with closing(self._connect()) as session:
+            session.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS // 10}")
+            try:
+                with session.transaction():
+                    return []
+            except MigrationError as error:
+                return [error.why]
+
+    def throughput(self) -> Throughput:
+        """Write a scratch file into the folder of the target and onto the disk."""
+        try:
+            with tempfile.TemporaryFile(dir=self.path.parent) as scratch:
+                trips = [_written(scratch, _PAGE) for _ in range(ROUND_TRIPS)]
+                seconds = _written(scratch, BYTES_SENT)
+        except OSError as error:
+            raise MigrationError(
+                f"Cannot write beside the target {self.name}",
+                why=str(error.strerror),
+                remedy="Free disk space there, or check the rights of its folder",
+            ) from error
+        return Throughput(statistics.median(trips), BYTES_SENT, seconds)
+
     def size(self) -> int:
-        """Return the bytes of the file and of its log."""
-        return self.path.stat().st_size + self._log_size()
+        """Return the bytes of the file and of its log; 0 where there is none yet."""
+        return (self.path.stat().st_size if self.path.exists() else 0) + self._log_size()
 
     def _before_load(self, session: Session) -> None:
         """Check references with each row once `constrain` has indexed them; before, it checks them all."""
@@ -266,6 +311,16 @@ def _locked(beside: Path, name: str) -> int:
             remedy="Wait for it to end, or stop it",
         ) from None
     return descriptor
+
+
+def _written(scratch: IO[bytes], size: int) -> float:
+    """Write some bytes onto the disk and return the seconds that it took."""
+    payload = incompressible(size)
+    started = time.perf_counter()
+    scratch.write(payload)
+    scratch.flush()
+    os.fsync(scratch.fileno())
+    return time.perf_counter() - started
 
 
 def _refuse_unusable_path(path: Path) -> None:

@@ -34,6 +34,7 @@ from accounts_migration.databases.bookkeeping import (
 from accounts_migration.databases.loads import BatchLoaded, BatchToLoad, Rehearsal, recorded_batch
 from accounts_migration.databases.locks import Release, held_once
 from accounts_migration.databases.merge import Changes, foreign_rows, merge
+from accounts_migration.databases.provisioning import Provisioning, Throughput
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.target_schema import (
     BOOKKEEPING,
@@ -137,6 +138,26 @@ class Target(ABC):
     @abstractmethod
     def missing_constraints(self) -> list[str]:
         """Return the names of what `constrain` would add to the tables that stand: keys, checks, indexes and so on."""
+
+    @abstractmethod
+    def provisioning(self) -> Provisioning:
+        """Return what the database tells of itself, and what of it stands in a migration's way; writes nothing."""
+
+    @abstractmethod
+    def denied(self) -> list[str]:
+        """Return what this user may not do though a migration does it, a few words for each; writes nothing.
+
+        Raises:
+            MigrationError: A table is not compatible.
+        """
+
+    @abstractmethod
+    def throughput(self) -> Throughput:
+        """Measure how fast the target takes bytes, by a temporary table, or a scratch file beside a file.
+
+        Raises:
+            MigrationError: Nothing can be sent there.
+        """
 
     @abstractmethod
     def _connect(self) -> Session:

@@ -1,0 +1,78 @@
+"""`accounts-migration preflight`: the guide's checklist, judged and printed.
+
+Here: running it and showing the list. Not here: how an item is judged (`accounts_migration.preflight`).
+"""
+
+import time
+from pathlib import Path
+
+from rich.table import Table
+
+from accounts_migration.assets.preflight import PREFLIGHT
+from accounts_migration.assets.target_backup import TARGET_BACKUP
+from accounts_migration.console import ERROR, OUT, plain
+from accounts_migration.definitions import build_defs
+from accounts_migration.instance import open_instance
+from accounts_migration.io_managers import SnapshotIOManager
+from accounts_migration.jobs import BACKUP_JOB, PREFLIGHT_JOB, SNAPSHOT_JOB
+from accounts_migration.preflight.items import Verdict
+from accounts_migration.resources import LegacyResource, TargetResource
+from accounts_migration.runner import CheckVerdict, run_job
+from accounts_migration.settings import Settings
+
+_STYLES = {
+    Verdict.passed: "green",
+    Verdict.failed: "bold red",
+    Verdict.warning: "yellow",
+    Verdict.not_configured: "yellow",
+}
+
+
+def preflight(settings: Settings, log: Path) -> bool:
+    """Take the snapshot and a backup of the target, judge every item, print the list; return whether none failed.
+
+    The snapshot goes into BACKUP_DIR as always, and is remembered apart: a migration at work in the same MIGRATION_HOME
+    keeps its own. What cannot be taken is told, and its items fail; the list is complete all the same.
+
+    Raises:
+        UsageError: No source or no target is named, or the target's URL cannot be read.
+        MigrationError: Somebody stopped it, or nothing can be recorded.
+    """
+    started = time.monotonic()
+    legacy = LegacyResource(settings.source_db, settings.backups, settings.migration_home / "preflight")
+    legacy.refuse_unnamed()
+    target = TargetResource(settings.target_db)
+    location = target.url and target.location
+    definitions = build_defs(
+        settings=settings, resource_overrides={"legacy": legacy, "snapshot_io": SnapshotIOManager(legacy)}
+    )
+    with open_instance(settings.instance_folder, is_ours=settings.dagster_home is None) as instance:
+        taken = [
+            run_job(definitions, instance, SNAPSHOT_JOB),
+            run_job(definitions, instance, BACKUP_JOB, assets=[TARGET_BACKUP]),
+        ]
+        run = run_job(definitions, instance, PREFLIGHT_JOB, assets=[PREFLIGHT])
+    OUT.print(_list(run.checks))
+    problems = dict.fromkeys(problem for one in (*taken, run) for problem in one.problems)
+    for problem in problems:
+        ERROR.print(f"[bold red]{plain(problem)}[/]", highlight=False, soft_wrap=True)
+    for check in run.checks:
+        if check.metadata["verdict"] == Verdict.failed:
+            remedy = plain(str(check.metadata.get("what to do", "")))
+            OUT.print(f"[bold red]{check.check}[/]: {remedy}", highlight=False, soft_wrap=True)
+    OUT.print(f"target    {location}", highlight=False, soft_wrap=True)
+    OUT.print(f"log       {log}", highlight=False, soft_wrap=True)
+    passed = run.success and all(one.success for one in taken)
+    colour, word = ("green", "READY") if passed else ("red", "NOT READY")
+    OUT.print(f"[bold {colour}]{word}[/] in {time.monotonic() - started:.1f} s")
+    return passed
+
+
+def _list(checks: list[CheckVerdict]) -> Table:
+    table = Table(title="preflight", title_justify="left")
+    for name in ("item", "verdict", "finding"):
+        table.add_column(name, overflow="fold")
+    for check in checks:
+        verdict = Verdict(str(check.metadata["verdict"]))
+        table.add_row(check.check, f"[{_STYLES[verdict]}]{verdict}[/]", plain(str(check.metadata["finding"])))
+    return table

@@ -1,0 +1,122 @@
+"""What a PostgreSQL server is asked before a migration; nothing is written but a temporary table.
+
+Here: version, encoding, connections, rights of the role, throughput. Not here: what follows from the answers
+(`accounts_migration.preflight`), and the tables' structure (`postgres_target`).
+"""
+
+import statistics
+import time
+from collections.abc import Collection
+
+import pyarrow as pa
+
+from accounts_migration.databases.provisioning import (
+    BYTES_SENT,
+    ROUND_TRIPS,
+    Provisioning,
+    Throughput,
+    incompressible,
+)
+from accounts_migration.databases.session import Session
+from accounts_migration.databases.target_schema import TABLES
+
+OLDEST_VERSION = 120000
+"""As server_version_num; older ones know no generated columns, which the look at the tables asks for."""
+
+CONNECTIONS_USED = 4
+"""By a migration at once: its lock, its writing, its reading back, and one to look."""
+
+_ROWS_SENT = 16
+_PROBE = "migration_preflight"
+_RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
+
+
+def provisioning(session: Session) -> Provisioning:
+    """Return what the server tells of itself: version, encoding, connections, and whether it can be written at all."""
+    [(number, version, encoding, read_only, standby, free)] = session.execute(
+        "SELECT current_setting('server_version_num')::int, current_setting('server_version'),"
+        " current_setting('server_encoding'), current_setting('transaction_read_only') = 'on', pg_is_in_recovery(),"
+        f" ({_FREE_CONNECTIONS})"
+    )
+    wanting = []
+    if number < OLDEST_VERSION:
+        wanting.append(f"its version is {version}, it must be {OLDEST_VERSION // 10000} or newer")
+    if encoding != "UTF8":
+        wanting.append(f"its encoding is {encoding}, which cannot hold every text")
+    if standby:
+        wanting.append("it is a standby, which cannot be written")
+    elif read_only:
+        wanting.append("it is read-only for this role")
+    # the one that asks is free again when it has asked
+    if free + 1 < CONNECTIONS_USED:
+        wanting.append(f"{free + 1} connections are free for this role, and a migration uses {CONNECTIONS_USED}")
+    facts = {"version": f"PostgreSQL {version}", "encoding": encoding, "free connections": free + 1}
+    return Provisioning(facts, tuple(wanting))
+
+
+# what is left of the smallest limit: the server's, less what it keeps for others, the database's, the role's; the last
+# two do not hold for a superuser
+_FREE_CONNECTIONS = (
+    "SELECT least("
+    " current_setting('max_connections')::int - (SELECT count(*) FROM pg_stat_activity WHERE datid IS NOT NULL)"
+    "  - CASE WHEN r.rolsuper THEN 0 ELSE current_setting('superuser_reserved_connections')::int"
+    "   + coalesce(current_setting('reserved_connections', true), '0')::int END,"
+    " CASE WHEN NOT r.rolsuper AND d.datconnlimit >= 0 THEN d.datconnlimit"
+    "  - (SELECT count(*) FROM pg_stat_activity AS a WHERE a.datid = d.oid) END,"
+    " CASE WHEN NOT r.rolsuper AND r.rolconnlimit >= 0 THEN r.rolconnlimit"
+    "  - (SELECT count(*) FROM pg_stat_activity AS a WHERE a.usesysid = r.oid) END"
+    ")::int FROM pg_roles AS r, pg_database AS d WHERE r.rolname = current_user AND d.datname = current_database()"
+)
+
+
+def denied(session: Session, unconstrained: Collection[str]) -> list[str]:
+    """Return the rights that the role lacks, a few words for each; empty where it may do all that a migration does.
+
+    Args:
+        session: The target.
+        unconstrained: The tables that stand and lack a key, check, reference or index: only their owner can add it.
+    """
+    [(role, schema, may_use, may_create, may_make_temporary)] = session.execute(
+        "SELECT current_user::text, current_schema()::text, has_schema_privilege(current_schema(), 'USAGE'),"
+        " has_schema_privilege(current_schema(), 'CREATE'), has_database_privilege(current_database(), 'TEMPORARY')"
+    )
+    if schema is None:
+        return ["no schema is selected: the one that search_path names does not exist, or may not be used"]
+    names = ", ".join(f"'{name}'" for name in TABLES)
+    lacking = ", ".join(f"NOT has_table_privilege(c.oid, '{right}')" for right in _RIGHTS)
+    tables = {
+        name: (owned, [right for right, is_lacking in zip(_RIGHTS, rights, strict=True) if is_lacking])
+        for name, owned, *rights in session.execute(
+            f"SELECT c.relname::text, pg_has_role(c.relowner, 'USAGE'), {lacking} FROM pg_class AS c"
+            f" WHERE c.relnamespace = current_schema()::regnamespace AND c.relname IN ({names}) ORDER BY 1"
+        )
+    }
+    found = []
+    if not may_use:
+        found.append(f"{role} lacks USAGE on the schema {schema}")
+    if not may_create and len(tables) < len(TABLES):
+        found.append(f"{role} lacks CREATE on the schema {schema}")
+    if not may_make_temporary:
+        found.append(f"{role} lacks TEMPORARY on the database")
+    for name, (owned, rights) in tables.items():
+        if rights:
+            found.append(f"{role} lacks {', '.join(rights)} on the table {name}")
+        if name in unconstrained and not owned:
+            found.append(f"{role} does not own the table {name}, whose keys and indexes are still to be added")
+    return found
+
+
+def throughput(session: Session) -> Throughput:
+    """Send some bytes into a temporary table, and ask for nothing a few times."""
+    trips = []
+    for _ in range(ROUND_TRIPS):
+        started = time.perf_counter()
+        session.execute("SELECT 1")
+        trips.append(time.perf_counter() - started)
+    payload = pa.record_batch({"payload": pa.array([incompressible(BYTES_SENT // _ROWS_SENT)] * _ROWS_SENT)})
+    with session.transaction():
+        session.execute(f"CREATE TEMPORARY TABLE {_PROBE} (payload bytea) ON COMMIT DROP")
+        started = time.perf_counter()
+        session.ingest(_PROBE, payload.schema, [payload], temporary=True)
+        seconds = time.perf_counter() - started
+    return Throughput(statistics.median(trips), BYTES_SENT, seconds)
