@@ -23,7 +23,7 @@ from accounts_migration.assets.links import (
     partitions_of,
     target_key,
 )
-from accounts_migration.assets.preflight import PREFLIGHT
+from accounts_migration.assets.preflight import PREFLIGHT, refuse_undecided
 from accounts_migration.assets.snapshot import SNAPSHOT
 from accounts_migration.assets.target_backup import TARGET_BACKUP
 from accounts_migration.assets.verdicts import Verdict, check_results, content_metadata
@@ -39,6 +39,7 @@ from accounts_migration.reconciliation.accounting import laws
 from accounts_migration.reconciliation.content import ContentComparison
 from accounts_migration.reconciliation.target_content import ReadBack, compare_entity
 from accounts_migration.resources import BackupResource, TargetResource
+from accounts_migration.settings import Settings
 from accounts_migration.staging import Staged
 
 ACCOUNTING_CHECK, TOTALS_CHECK, CONTENT_CHECK = "accounting_law", "control_totals", "content"
@@ -77,9 +78,11 @@ def target_asset(entity: Entity) -> dg.AssetsDefinition:
         target: dg.ResourceParam[TargetResource],
         staging_io: dg.ResourceParam[StagingIOManager],
         backups: dg.ResourceParam[BackupResource],
+        settings: dg.ResourceParam[Settings],
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         batches = batches_of(context, entity)
         with failing_clearly():
+            refuse_undecided(context, f"The load of {entity.name} is refused", settings, snapshot)
             _refuse_unaccepted(entity, rows, snapshot, policies, staging_io)
             with target.open() as database, database.lock():
                 # a load that somebody chose alone in the UI does not wait for the asset

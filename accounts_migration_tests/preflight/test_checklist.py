@@ -338,7 +338,8 @@ from accounts_migration.errors import MigrationError
 from accounts_migration.preflight.disk import Need, lacking, unwritable
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 os.geteuid() or os.setuid(65534)
-print(*lacking([Need("target", Path("/"), 2_000_000)]), *unwritable([Need("backup", Path("/usr/backups"), 1)]), sep="; ")
+print(*lacking([Need("target", Path("/"), 2_000_000)]))
+print(*unwritable([Need("backup", Path("/usr/backups"), 1)]))
 try:
     open_target("/usr/target.db")
 except MigrationError as error:
@@ -346,7 +347,8 @@ except MigrationError as error:
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)  # noqa: S603
     assert done.stdout.splitlines() == [
-        "no file of this process may grow beyond 0.1 MB (ulimit -f), 2.0 MB are needed; /usr is not writable for backup",
+        "no file of this process may grow beyond 0.1 MB (ulimit -f), 2.0 MB are needed",
+        "/usr is not writable for backup",
         "the folder /usr is not writable",
     ]
 
