@@ -62,7 +62,9 @@ def test_the_json_holds_everything(
 
     found = json.loads((tmp_path / "found.json").read_text())
     assert stat.S_IMODE((tmp_path / "found.json").stat().st_mode) == 0o600
-    assert list(found) == ["success", "volumes", "profile", "dry_run", "plan", "problems"]
+    assert list(found) == ["success", "run_id", "volumes", "profile", "dry_run", "plan", "problems", "runs"]
+    [log] = (tmp_path / "var" / "logs").iterdir()
+    assert f" - {found['run_id']} - INFO - ASSESSED in " in log.read_text().splitlines()[-1]
     assert (found["success"], found["problems"]) == (True, [])
     assert found["volumes"]["total_balance"] == 16_460
     assert [table["table"] for table in found["profile"]["tables"]] == [

@@ -7,7 +7,7 @@ Markdown (`accounts_migration.assets.assessment`). Forms and codes stand in quot
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from accounts_migration.assessment.column_profile import ColumnProfile
+from accounts_migration.assessment.column_profile import MOST_CODES_KEPT, ColumnProfile
 from accounts_migration.assessment.dry_run import MONEY_AT_STAKE, DryRun, EntityOutcome, RuleOutcome
 from accounts_migration.assessment.forms import NAMED_FORMS
 from accounts_migration.assessment.plan import Plan
@@ -113,8 +113,10 @@ def _quoted(form: str) -> str:
 def _codes(name: str, column: ColumnProfile) -> Iterable[tuple[object, ...]]:
     for code in column.codes:
         yield name, _quoted(code.code), code.storage_class, code.rows, code.reading
-    if column.distinct_codes and column.distinct_codes > len(column.codes):
-        yield name, f"{column.distinct_codes - len(column.codes):,} further codes or more", "", "", ""
+    further = (column.distinct_codes or 0) - len(column.codes)
+    if further:
+        or_more = " or more" if column.distinct_codes == MOST_CODES_KEPT else ""
+        yield name, f"{further:,} further codes{or_more}", "", "", ""
 
 
 def _keys(table: TableProfile) -> tuple[object, ...]:

@@ -4,6 +4,7 @@ Here: running it and showing what it found. Not here: how anything is found out 
 """
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -12,6 +13,7 @@ from typing import Any
 
 from rich.table import Table
 
+from accounts_migration import logs
 from accounts_migration.assessment.dry_run import DryRun
 from accounts_migration.assessment.plan import Plan
 from accounts_migration.assessment.profile import Profile
@@ -69,9 +71,7 @@ def assess(settings: Settings, log: Path, summary: Path | None) -> bool:
         ERROR.print(f"[bold red]{plain(problem)}[/]", highlight=False, soft_wrap=True)
     if summary:
         with destination(summary) as file:
-            file.write(
-                json.dumps({"success": run.success, **_as_json(found), "problems": run.problems}, indent=2) + "\n"
-            )
+            file.write(json.dumps(_summary(found, run), indent=2) + "\n")
     _show_end(found, run, log, time.monotonic() - started)
     return run.success
 
@@ -92,8 +92,8 @@ def _table(listing: Listing) -> Table:
     return table
 
 
-def _as_json(found: dict[str, Any]) -> dict[str, Any]:
-    """Return the findings as JSON; amounts are in cents."""
+def _summary(found: dict[str, Any], run: RunOutcome) -> dict[str, Any]:
+    """Return everything as JSON; amounts are in cents."""
     findings = {name: asdict(finding) for name, finding in found.items()}
     plan = found.get("plan")
     if plan is not None:
@@ -102,7 +102,7 @@ def _as_json(found: dict[str, Any]) -> dict[str, Any]:
             "estimated_seconds": plan.estimated_seconds,
             "lacking": plan.lacking,
         }
-    return findings
+    return {"success": run.success, "run_id": logs.run_id(), **findings, "problems": run.problems, "runs": [run.run_id]}
 
 
 def _show_end(found: dict[str, Any], run: RunOutcome, log: Path, seconds: float) -> None:
@@ -120,3 +120,6 @@ def _show_end(found: dict[str, Any], run: RunOutcome, log: Path, seconds: float)
     OUT.print(f"log       {log}", highlight=False, soft_wrap=True)
     colour, word = ("green", "ASSESSED") if run.success else ("red", "FAILED")
     OUT.print(f"[bold {colour}]{word}[/] in {seconds:.1f} s")
+    for problem in run.problems:
+        logs.note(problem, logging.ERROR)
+    logs.note(f"{word} in {seconds:.1f} s", logging.INFO if run.success else logging.ERROR)
