@@ -83,12 +83,19 @@ def _holds_what_must_be_kept(folder: Path, run_id: str) -> None:
     assert checked.stdout == f"{archive.name}: OK\n"
 
 
+@pytest.fixture(scope="module")
+def migrated_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Migrate the small bank into accounts.db, in a folder of its own."""
+    folder = tmp_path_factory.mktemp("migrated")
+    assert command(folder, "migrate", write_bank(folder / "legacy.db"), "accounts.db").returncode == 0
+    return folder
+
+
 @pytest.fixture
-def migrated(tmp_path: Path, here: Here) -> Path:
-    """Migrate the small bank into accounts.db."""
-    source = write_bank(tmp_path / "legacy.db")
-    assert here("migrate", source, "accounts.db").status == 0
-    return tmp_path / "accounts.db"
+def migrated(migrated_once: Path, here: Here, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in the folder of the migrated bank."""
+    monkeypatch.chdir(migrated_once)
+    return migrated_once / "accounts.db"
 
 
 def test_one_failing_item_is_exit_status_1_and_an_undelivered_notice_is_not(migrated: Path, here: Here) -> None:
@@ -109,9 +116,10 @@ def test_one_failing_item_is_exit_status_1_and_an_undelivered_notice_is_not(migr
 
 
 def test_wrong_settings_are_told_before_anything_is_done(migrated: Path, here: Here) -> None:
-    Path("acknowledgements.toml").write_text("[fire_dba]\nby = 'x'")
+    archives = sorted(Path("var").glob("archive/*"))
+    Path("wrong.toml").write_text("[fire_dba]\nby = 'x'")
     wrong = [
-        here("finish", migrated),
+        here("finish", migrated, ACKNOWLEDGEMENTS="wrong.toml"),
         here("finish", migrated, SMOKE_TEST_URLS="ftp://x"),
         here("finish", migrated, SMTP_SECURITY="plain"),
         here("finish", migrated, ACKNOWLEDGEMENTS="missing.toml"),
@@ -120,7 +128,7 @@ def test_wrong_settings_are_told_before_anything_is_done(migrated: Path, here: H
     ]
     assert [said.status for said in wrong] == [2] * len(wrong)
     assert "there is no item fire_dba" in wrong[0].err
-    assert not Path("var/archive").exists()
+    assert sorted(Path("var").glob("archive/*")) == archives
 
 
 def test_it_is_refused_beside_a_migration(migrated: Path, here: Here) -> None:
@@ -132,17 +140,17 @@ def test_it_is_refused_beside_a_migration(migrated: Path, here: Here) -> None:
     assert (said.status, "another migration is writing to" in said.err) == (1, True)
 
 
-def test_on_postgresql_no_password_is_in_log_archive_or_notice(tmp_path: Path, postgres_url: str) -> None:
+def test_on_postgresql_no_password_is_in_log_archive_or_notice(tmp_path: Path, here: Here, postgres_url: str) -> None:
     url = postgres_url.replace("postgres@", f"postgres:{PASSWORD}@")
     source = write_bank(tmp_path / "legacy.db")
-    assert command(tmp_path, "migrate", source, url).returncode == 0
+    assert here("migrate", source, url).status == 0
     with web_server({"/hook": Reply()}) as server:
-        done = command(tmp_path, "finish", url, "--reindex", NOTIFY_WEBHOOK=f"{server.url}/hook")
-    assert done.returncode == 0, done.stderr
-    assert "REINDEX" in done.stdout
+        said = here("finish", url, "--reindex", NOTIFY_WEBHOOK=f"{server.url}/hook")
+    assert said.status == 0, said.err
+    assert "REINDEX" in said.out
     assert told(server) == [("finish", "FINISHED")]
     [archive] = (tmp_path / "var" / "archive").glob("*.zst")
     with pa.input_stream(str(archive), compression="zstd") as stream:
         kept = stream.read().decode("latin-1")
     logs = "".join(path.read_text() for path in (tmp_path / "var" / "logs").iterdir())
-    assert PASSWORD not in kept + logs + done.stdout + done.stderr + str(server.requests)
+    assert PASSWORD not in kept + logs + said.out + said.err + str(server.requests)

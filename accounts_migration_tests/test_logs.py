@@ -14,7 +14,7 @@ import pytest
 
 from accounts_migration.jobs import RUN_TAG
 from accounts_migration.logs import end_log, logs_of, migration_logger, note, run_id, start_log
-from accounts_migration_tests.commands import PASSWORD, command, write_bank
+from accounts_migration_tests.commands import PASSWORD, Here, write_bank
 
 
 @pytest.fixture(autouse=True)
@@ -102,11 +102,12 @@ def spoken() -> dg.AssetsDefinition:
     return spoken
 
 
-def test_every_line_of_a_command_bears_its_run_id_as_do_its_dagster_runs_and_its_summary(tmp_path: Path) -> None:
+def test_every_line_of_a_command_bears_its_run_id_as_do_its_dagster_runs_and_its_summary(
+    tmp_path: Path, here: Here
+) -> None:
     """And neither a password nor a person of the bank is in it."""
     source = write_bank(tmp_path / "legacy.db")
-    done = command(tmp_path, "migrate", source, "accounts.db", "--json", "summary.json", LOG_DIR="logs")
-    assert done.returncode == 0, done.stderr
+    assert here("migrate", source, "accounts.db", "--json", "summary.json", LOG_DIR="logs").status == 0
     [log] = (tmp_path / "logs").iterdir()
     text = log.read_text()
     lines = [LINE.fullmatch(line) for line in text.splitlines()]
@@ -122,14 +123,14 @@ def test_every_line_of_a_command_bears_its_run_id_as_do_its_dagster_runs_and_its
     assert [word for word in ("Byron", "BYRON", "Ada@", "ada@", "555-1815") if word in text] == []
 
 
-def test_a_refusal_ends_the_log_without_its_password(tmp_path: Path) -> None:
+def test_a_refusal_ends_the_log_without_its_password(tmp_path: Path, here: Here) -> None:
     source = write_bank(tmp_path / "legacy.db")
     url = f"postgresql://me:{PASSWORD}@127.0.0.1:1/accounts"
-    done = command(tmp_path, "migrate", source, url, LOG_DIR="logs")
-    assert done.returncode == 1
+    said = here("migrate", source, url, LOG_DIR="logs")
+    assert said.status == 1
     [log] = (tmp_path / "logs").iterdir()
     text = log.read_text()
-    assert PASSWORD not in text + done.stdout + done.stderr
+    assert PASSWORD not in text + said.out + said.err
     assert f"migrate: source {source}, target postgresql://me@127.0.0.1:1/accounts" in text
     assert " - ERROR - Cannot connect to the target postgresql://me@127.0.0.1:1/accounts: " in text.splitlines()[-1]
 
