@@ -18,7 +18,7 @@ from accounts_migration.assets.plausibility import plausibility
 from accounts_migration.assets.post_migration import api, application, optimised_asset, user_workflows
 from accounts_migration.assets.preflight import preflight
 from accounts_migration.assets.report import report_asset
-from accounts_migration.assets.rules import rules
+from accounts_migration.assets.second_reading import second_reading
 from accounts_migration.assets.snapshot import duplicates, snapshot
 from accounts_migration.assets.target_backup import backup_retention, target_backup
 from accounts_migration.assets.validation import build_validation
@@ -87,7 +87,7 @@ def build_defs(
 
 def checked_assets() -> list[dg.AssetsDefinition]:
     """Return the assets whose checks judge a migration."""
-    return [*build_chains(), *build_validation(), rules, plausibility]
+    return [*build_chains(), *build_validation(), second_reading, plausibility]
 
 
 @dg.definitions

@@ -30,10 +30,10 @@ _LOGGED: dict[str, Any] = {"loggers": {"console": {}}}
 _SNAPSHOT = dg.AssetSelection.assets("legacy/snapshot")
 _PREPARED = dg.AssetSelection.groups("legacy", "cleaned") - _SNAPSHOT
 _CONTENT = dg.AssetSelection.assets("validation/content")
-_RULES = dg.AssetSelection.assets("validation/rules")
+_SECOND_READING = dg.AssetSelection.assets("validation/second_reading")
 _REPORTED = dg.AssetSelection.assets("validation/plausibility", "validation/report")
 _BACKUP = dg.AssetSelection.assets("operations/target_backup")
-_LOADED = _BACKUP | (dg.AssetSelection.groups("target", "validation") - _CONTENT - _RULES - _REPORTED)
+_LOADED = _BACKUP | (dg.AssetSelection.groups("target", "validation") - _CONTENT - _SECOND_READING - _REPORTED)
 
 
 def build_jobs(target: str | None = None) -> list[UnresolvedAssetJobDefinition]:
@@ -83,7 +83,7 @@ def build_jobs(target: str | None = None) -> list[UnresolvedAssetJobDefinition]:
         ),
         dg.define_asset_job(
             REPORT_JOB,
-            _REPORTED | _RULES,
+            _REPORTED | _SECOND_READING,
             tags=tags,
             config=_LOGGED,
             description="Write the report on the target, to be read and signed; write nothing into the target.",

@@ -176,7 +176,11 @@ def test_a_changed_target_fails_the_verification(copied: Path, here: Here) -> No
     summary = json.loads((copied / "verified.json").read_text())
     assert [one["unexplained"] for one in summary["control_totals_in_cents"][:2]] == [-1, 0]
     failed = {(one["asset"], one["check"]) for one in summary["checks"] if not one["passed"]}
-    assert failed == {("validation/content", "account"), ("validation/reconciliation", "control_totals")}
+    assert failed == {
+        ("validation/content", "account"),
+        ("validation/reconciliation", "control_totals"),
+        ("validation/second_reading", "account"),
+    }
 
 
 def test_bad_rows_stop_everything_with_the_list_and_no_name_of_anybody(tmp_path: Path, here: Here) -> None:

@@ -12,7 +12,7 @@ import dagster as dg
 from accounts_migration.assets.constraints import RECONCILIATION
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.plausibility import PLAUSIBILITY
-from accounts_migration.assets.rules import RULES
+from accounts_migration.assets.second_reading import SECOND_READING
 from accounts_migration.reconciliation.amounts import amount
 from accounts_migration.reports.checks import latest_checks
 from accounts_migration.reports.contents import Report
@@ -36,7 +36,7 @@ def report_asset(checked: Sequence[dg.AssetsDefinition]) -> dg.AssetsDefinition:
     @dg.asset(
         key=REPORT,
         group_name="validation",
-        deps=[PLAUSIBILITY, RECONCILIATION, RULES],
+        deps=[PLAUSIBILITY, RECONCILIATION, SECOND_READING],
         kinds={"html"},
         description="The whole account of the target as one HTML page with its JSON twin, and the sha256 of both.",
     )

@@ -7,7 +7,7 @@ evaluation is logged for each batch, else a failure in a range would stand after
 summary result carries the failure that blocks what comes after.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,17 +69,21 @@ def content_metadata(comparison: ContentComparison) -> dict[str, Any]:
     """Return what a check says of a comparison: rows compared, differences by name, a few of them."""
     metadata: dict[str, Any] = {"rows compared": comparison.compared}
     metadata |= {kind: comparison.count(kind) for kind in (MISSING, UNEXPECTED, DIFFERENT)}
-    if comparison.examples:
-        lines = [
-            "| difference | batch | key | column | expected | found |",
-            "| --- | --- | --- | --- | --- | --- |",
-        ]
-        lines += [
-            f"| {one.kind} | {one.batch} | {one.key} | {one.column} | {one.expected} | {one.found} |"
-            for one in comparison.examples
-        ]
-        metadata["examples"] = dg.MetadataValue.md("\n".join(lines))
-    return metadata
+    return metadata | examples_of(comparison.examples)
+
+
+def examples_of(differences: Sequence[Difference]) -> dict[str, Any]:
+    """Return a few differences as a table among the metadata; nothing where there are none."""
+    if not differences:
+        return {}
+    lines = [
+        "| difference | batch | key | column | expected | found |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {one.kind} | {one.batch} | {one.key} | {one.column} | {one.expected} | {one.found} |" for one in differences
+    ]
+    return {"examples": dg.MetadataValue.md("\n".join(lines))}
 
 
 def told(entity: str, difference: Difference) -> str:

@@ -101,5 +101,5 @@ def test_a_report_tells_every_check_of_the_migration(reported: Reported) -> None
     assert found["cleaned/transactions", "rejects_within_policy"] == ("passed", 5)
     assert found["target/account", "control_totals"] == ("passed", 0)
     assert found["validation/reconciliation", "complete"] == ("passed", 0)
-    assert found["validation/rules", "transaction"] == ("passed", 0)
+    assert found["validation/second_reading", "transaction"] == ("passed", 0)
     assert found["validation/content", "account"] == ("not run", 0)
