@@ -16,6 +16,7 @@ import dagster as dg
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.errors import MigrationError
 from accounts_migration.jobs import TARGET_TAG
+from accounts_migration.logs import log_of
 from accounts_migration.notices import told
 from accounts_migration.phases import PHASES, Phase
 from accounts_migration.settings import Settings
@@ -68,8 +69,9 @@ def _job(
 ) -> dg.JobDefinition:
     @dg.op(name=f"run_{name}", description=description, out=dg.Out(dg.Nothing), required_resource_keys={"settings"})
     def run(context: dg.OpExecutionContext) -> None:
-        with failing_clearly():
-            outcome = move(context.resources.settings, context.instance)
+        settings: Settings = context.resources.settings
+        with failing_clearly(), log_of(settings.logs, context.run_id):
+            outcome = move(settings, context.instance)
             context.add_output_metadata(_metadata(outcome))
             if not outcome.success:
                 raise _failed(name, outcome)

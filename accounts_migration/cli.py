@@ -71,7 +71,6 @@ def _ended(outcome: "Outcome", log: Path, verb: str, summary: Path | None) -> ty
     from accounts_migration import console
 
     console.show_outcome(outcome, log, verb)
-    _note_end(outcome, verb)
     if summary:
         console.write_json(outcome, summary)
     return typer.Exit(0 if outcome.success else 1)
@@ -86,16 +85,6 @@ def _start_log(settings: "Settings", what: str) -> Path:
     logs.note(f"{what}: source {settings.source_db}, target {TargetResource(settings.target_db).location}")
     logs.note(f"policies other than the default: {settings.policies.model_dump_json(exclude_defaults=True)}")
     return log
-
-
-def _note_end(outcome: "Outcome", verb: str) -> None:
-    """End the command's log as the terminal ends."""
-    from accounts_migration import logs
-
-    for problem in outcome.problems:
-        logs.note(problem, logging.ERROR)
-    word = verb if outcome.success else "FAILED" if outcome.loaded else "REFUSED"
-    logs.note(f"{word} in {outcome.seconds:.1f} s", logging.INFO if outcome.success else logging.ERROR)
 
 
 @app.command()
@@ -159,7 +148,7 @@ def phase(
     from accounts_migration.settings import load_settings
 
     settings = load_settings(_policies(policy), source_db=source, target_db=target)
-    raise typer.Exit(0 if command.run(settings, which) else 1)
+    raise typer.Exit(0 if command.run(settings, which, _start_log(settings, f"phase {which}")) else 1)
 
 
 @app.command()
@@ -194,7 +183,6 @@ def report(
     log = _start_log(settings, "report")
     outcome = migration.report(settings, folder)
     console.show_report(outcome, log)
-    _note_end(outcome, "REPORTED")
     raise typer.Exit(0 if outcome.success else 1)
 
 

@@ -4,21 +4,40 @@ Here: tables and sentences. Not here: what they report (`accounts_migration.migr
 """
 
 import json
+import logging
 import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.table import Table
 
+from accounts_migration import logs
 from accounts_migration.errors import MigrationError, UsageError
 from accounts_migration.migration import Outcome
 from accounts_migration.reconciliation.amounts import amount
 from accounts_migration.reconciliation.promises import OVERALL, ControlTotal, overall
 
 GROUPS_SHOWN = 60
+
+
+class Ended(Protocol):
+    """What a command came to."""
+
+    @property
+    def success(self) -> bool:
+        """Whether it did what it was to do."""
+
+    @property
+    def problems(self) -> list[str]:
+        """Why not, a sentence for each."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+
 
 # a pipe has no width of its own: wide enough there that no figure is cut
 WIDTH = 160
@@ -60,8 +79,7 @@ def show_outcome(outcome: Outcome, log: Path, verb: str) -> None:
     if outcome.loaded:
         OUT.print(f"defects   accounts-migration defects {outcome.target}", highlight=False, soft_wrap=True)
         OUT.print(f"report    accounts-migration report {outcome.target}", highlight=False, soft_wrap=True)
-    colour, word = ("green", verb) if outcome.success else ("red", "REFUSED" if not outcome.loaded else "FAILED")
-    OUT.print(f"[bold {colour}]{word}[/] in {outcome.seconds:.1f} s")
+    show_end(verb if outcome.success else "FAILED" if outcome.loaded else "REFUSED", outcome)
 
 
 def show_report(outcome: Outcome, log: Path) -> None:
@@ -73,8 +91,15 @@ def show_report(outcome: Outcome, log: Path) -> None:
             OUT.print(f"{name:<22} {plain(str(outcome.report[name]))}", highlight=False, soft_wrap=True)
     OUT.print(f"{'target':<22} {outcome.target}", highlight=False, soft_wrap=True)
     OUT.print(f"{'log':<22} {log}", highlight=False, soft_wrap=True)
-    colour, word = ("green", "REPORTED") if outcome.success else ("red", "FAILED")
-    OUT.print(f"[bold {colour}]{word}[/] in {outcome.seconds:.1f} s")
+    show_end("REPORTED" if outcome.success else "FAILED", outcome)
+
+
+def show_end(word: str, ended: Ended) -> None:
+    """Print the word that a command ends with and how long it took; the log ends with its problems and the same."""
+    OUT.print(f"[bold {'green' if ended.success else 'red'}]{word}[/] in {ended.seconds:.1f} s")
+    for problem in ended.problems:
+        logs.note(problem, logging.ERROR)
+    logs.note(f"{word} in {ended.seconds:.1f} s", logging.INFO if ended.success else logging.ERROR)
 
 
 _REPORT_FILES = ("page", "twin", "sha256 of the page", "sha256 of the twin")

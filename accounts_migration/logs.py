@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Collection, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import count
@@ -127,8 +127,34 @@ def migration_logger(folder: Path) -> dg.LoggerDefinition:
     return dg.LoggerDefinition(logger_of, description="Short lines on the terminal and in LOG_DIR.")
 
 
-def start_log(folder: Path, *, quiet: bool) -> Path:
+@contextmanager
+def log_of(folder: Path, run: str) -> Iterator[None]:
+    """Keep the log of a run that launches others, which bear its id as those of a command do.
+
+    Args:
+        folder: LOG_DIR.
+        run: The Dagster run's id. Where a command launched it, it has the command's log.
+
+    Raises:
+        MigrationError: No file can be written there.
+    """
+    if run_id() is not None:
+        yield
+        return
+    start_log(folder, quiet=False, run=run)
+    try:
+        yield
+    finally:
+        end_log()
+
+
+def start_log(folder: Path, *, quiet: bool, run: str | None = None) -> Path:
     """Give this command a run id, and send what is said to a new file in LOG_DIR and, unless quiet, to the terminal.
+
+    Args:
+        folder: LOG_DIR.
+        quiet: Whether the terminal is left alone.
+        run: The run id; a new one where None.
 
     Returns:
         The file, `migration_YYYYMMDD_HHMMSS.log` (UTC), its owner's alone.
@@ -143,7 +169,7 @@ def start_log(folder: Path, *, quiet: bool) -> Path:
     logger.propagate = False
     end_log()
     # the second is for a person to find it by; two commands of one second, on one machine or two, have two ids
-    logger.addHandler(_RunLog(path, f"{now:%Y%m%d_%H%M%S}-{secrets.token_hex(3)}", None))
+    logger.addHandler(_RunLog(path, run or f"{now:%Y%m%d_%H%M%S}-{secrets.token_hex(3)}", None))
     if not quiet:
         _add_terminal(logger, "  %(message)s")
     note(f"accounts-migration {version('accounts-migration')} on {socket.gethostname()}")

@@ -30,7 +30,7 @@ def told(settings: Settings, what: str, verb: str, work: "Callable[[], Outcome]"
     Raises:
         MigrationError: What the work raises.
     """
-    with told_when_refused(settings, what):
+    with told_when_raised(settings, what):
         outcome = work()
     word = verb if outcome.success else "FAILED" if outcome.loaded else "REFUSED"
     checks = [f"the check {one.check} of {one.asset} failed" for one in outcome.checks if not one.passed]
@@ -40,8 +40,8 @@ def told(settings: Settings, what: str, verb: str, work: "Callable[[], Outcome]"
 
 
 @contextmanager
-def told_when_refused(settings: Settings, what: str) -> Iterator[None]:
-    """Tell those who are to know when the block does not come to its end, and why."""
+def told_when_raised(settings: Settings, what: str, word: str = "FAILED") -> Iterator[None]:
+    """Tell those who are to know, by this word, when the block does not come to its end, and why."""
     try:
         yield
     except UsageError:
@@ -50,7 +50,7 @@ def told_when_refused(settings: Settings, what: str) -> Iterator[None]:
         notify(settings, Notice(what, _where(settings), "STOPPED", False))
         raise
     except (MigrationError, OSError) as error:
-        notify(settings, Notice(what, _where(settings), "REFUSED", False, [str(error)]))
+        notify(settings, Notice(what, _where(settings), word, False, [str(error)]))
         raise
 
 

@@ -13,7 +13,7 @@ import dagster as dg
 import pytest
 
 from accounts_migration.jobs import RUN_TAG
-from accounts_migration.logs import end_log, logs_of, migration_logger, note, run_id, start_log
+from accounts_migration.logs import end_log, log_of, logs_of, migration_logger, note, run_id, start_log
 from accounts_migration_tests.commands import PASSWORD, Here, write_bank
 
 
@@ -167,6 +167,21 @@ def test_a_log_that_cannot_be_written_any_more_is_told_once_and_stops_nothing(tm
         "went on\n",
         f"The log {log} cannot be written: [Errno 27] File too large. The run goes on\n",
     )
+
+
+def test_a_run_that_launches_others_lends_them_its_id_unless_a_command_has_one(tmp_path: Path) -> None:
+    with log_of(tmp_path / "runs", "big-bang"):
+        assert run_id() == "big-bang"
+        note("under way")
+    assert run_id() is None
+    [log] = (tmp_path / "runs").iterdir()
+    assert log.read_text().splitlines()[-1].endswith("Z - big-bang - INFO - under way")
+    start_log(tmp_path / "commands", quiet=True)
+    of_command = run_id()
+    with log_of(tmp_path / "runs", "phase"):
+        assert run_id() == of_command
+    assert run_id() == of_command
+    assert len(list((tmp_path / "runs").iterdir())) == 1
 
 
 def test_a_traceback_does_not_reach_the_log(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ Here: the order of the jobs, the list as it is shown, and the command's end. Not
 """
 
 import json
-import logging
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,13 +17,13 @@ from accounts_migration import logs
 from accounts_migration.assets.checklist import BY_HAND, CHECKLIST, ITEMS
 from accounts_migration.assets.items import ACKNOWLEDGED, DONE, EVIDENCE, FAILED, STATE
 from accounts_migration.assets.post_migration import OPTIMISED
-from accounts_migration.console import ERROR, OUT, plain
+from accounts_migration.console import ERROR, OUT, plain, show_end
 from accounts_migration.databases.target import Target
 from accounts_migration.definitions import build_defs, checked_assets
 from accounts_migration.instance import open_instance
 from accounts_migration.jobs import POST_MIGRATION_JOB, REPORT_JOB
 from accounts_migration.last_migration import refuse_unproved
-from accounts_migration.notices import told_when_refused
+from accounts_migration.notices import told_when_raised
 from accounts_migration.operations.acknowledgements import read_acknowledgements
 from accounts_migration.operations.notification import Notice, notify
 from accounts_migration.operations.smoke_tests import smoke_tests
@@ -73,7 +72,7 @@ def finish(settings: Settings, log: Path, summary: Path | None, *, reindex: bool
     done = _Finish()
     # before anything is done, not after half of it
     smoke_tests(settings)
-    with told_when_refused(settings, "finish"):
+    with told_when_raised(settings, "finish", "REFUSED"):
         _run(done, settings, reindex=reindex)
     done.seconds = time.monotonic() - started
     if not done.items:
@@ -121,12 +120,9 @@ def _show(done: _Finish, log: Path) -> None:
         OUT.print(table)
     for problem in done.problems:
         ERROR.print(f"[bold red]{plain(problem)}[/]", highlight=False, soft_wrap=True)
-        logs.note(problem, logging.ERROR)
     OUT.print(f"target    {done.target}", highlight=False, soft_wrap=True)
     OUT.print(f"log       {log}", highlight=False, soft_wrap=True)
-    colour, word = ("green", "FINISHED") if done.success else ("red", "NOT FINISHED" if done.items else "FAILED")
-    OUT.print(f"[bold {colour}]{word}[/] in {done.seconds:.1f} s")
-    logs.note(f"{word} in {done.seconds:.1f} s", logging.INFO if done.success else logging.ERROR)
+    show_end("FINISHED" if done.success else "NOT FINISHED" if done.items else "FAILED", done)
 
 
 def _as_json(done: _Finish) -> str:

@@ -3,14 +3,16 @@
 Here: which phase a word names, and the command's end. Not here: what a phase does (`accounts_migration.migration`).
 """
 
-from accounts_migration import console, logs, migration
+from pathlib import Path
+
+from accounts_migration import console, migration
 from accounts_migration.errors import UsageError
 from accounts_migration.notices import told
 from accounts_migration.phases import PHASES, Phase
 from accounts_migration.settings import Settings
 
 
-def run(settings: Settings, word: str) -> bool:
+def run(settings: Settings, word: str, log: Path) -> bool:
     """Run the phase that a word names, show what came of it, and return whether it passed.
 
     Raises:
@@ -18,7 +20,6 @@ def run(settings: Settings, word: str) -> bool:
         MigrationError: An earlier phase has not passed, or source or target cannot be used.
     """
     phase = named(word)
-    log = logs.start_log(settings.logs, quiet=False)
     verb = f"PHASE {phase.number} PASSED"
     outcome = told(settings, f"phase {phase.number}", verb, lambda: migration.run_phase(settings, phase))
     console.show_outcome(outcome, log, verb)

@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import tarfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from accounts_migration.errors import MigrationError
 
 DIGESTS = "SHA256SUMS"
 _AT_ONCE = 1024 * 1024
+_SECONDS_LEFT_ALONE = 24 * 60 * 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ def write_archive(path: Path, members: Iterable[Member], when: datetime) -> Arch
     with _explaining(path.parent):
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _delete_left(path.parent)
             digests = _written(partial, members, when)
             if read_archive(partial) != digests:
                 raise OSError("what was written reads back as something else")
@@ -92,6 +95,13 @@ def read_archive(path: Path) -> dict[str, str]:
     if found != listed:
         raise OSError(f"its files are not what {DIGESTS} says")
     return found
+
+
+def _delete_left(folder: Path) -> None:
+    """Delete what killed processes left a day ago or more; a younger one may still be written."""
+    for left in folder.glob(".partial-*"):
+        if left.stat().st_mtime < time.time() - _SECONDS_LEFT_ALONE:
+            left.unlink(missing_ok=True)
 
 
 def _written(path: Path, members: Iterable[Member], when: datetime) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The archive: what it holds reads back by other programs, and nothing half stays."""
 
 import hashlib
+import os
 import resource
 import stat
 import subprocess
@@ -71,6 +72,15 @@ def test_a_folder_that_cannot_be_written_or_a_file_that_is_gone_leaves_nothing(t
     with pytest.raises(MigrationError, match="No such file or directory"):
         write_archive(folder / "m.tar.zst", [Member("a", b"a"), Member("gone", tmp_path / "gone")], WHEN)
     assert list(folder.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_deleted_after_a_day(tmp_path: Path) -> None:
+    young, old = tmp_path / ".partial-young.tar.zst", tmp_path / ".partial-old.tar.zst"
+    young.write_bytes(b"half")
+    old.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    write_archive(tmp_path / "m.tar.zst", [Member("a", b"a")], WHEN)
+    assert (young.exists(), old.exists()) == (True, False)
 
 
 FULL = """
