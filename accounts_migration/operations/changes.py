@@ -98,14 +98,14 @@ def _compare(
             compare_rows(entity, _rows(filter(None, staged)), target, writer.take)
         changes.files += writer.files
         if writer.rows:
-            found = ", ".join(f"{rows:,} rows {name}" for name, rows in writer.rows.items())
+            found = ", ".join(f"{rows:,} rows {name}" for name, rows in sorted(writer.rows.items()))
             changes.lines.append(f"table {entity.name}: {found}")
         return
     wrong = _totals_that_differ(entity, records, target)
     if not wrong:
         changes.unproved.append(
             f"table {entity.name}: its number of rows and totals are those that were loaded, but its rows cannot be"
-            " compared: those that were loaded stand in staging no longer"
+            " compared: staging holds the loaded ones no longer, and `accounts-migration verify` stages them again"
         )
         return
     changes.lines.append(f"table {entity.name}: rows or totals of {', '.join(wrong[:3])} are others")

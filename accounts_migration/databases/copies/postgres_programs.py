@@ -10,6 +10,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
@@ -159,6 +160,7 @@ def _candidates() -> Iterator[Path]:
         yield wheel / "pg_dump"
 
 
+@cache
 def _version_of(program: Path) -> int | None:
     try:
         done = subprocess.run(  # noqa: S603  # a program that is asked for its version
