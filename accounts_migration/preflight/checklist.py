@@ -348,15 +348,24 @@ def backup(latest: Backup | None, database: Target) -> Item:
 
 
 def space(at: Situation, database: Target) -> Item:
-    """Hold what is still needed against what is free, on each file system."""
+    """Hold what is still needed against what is free, on each file system.
+
+    Without a plan the need is estimated, and too little space no more than a warning: the estimate is generous, and a
+    full disk leaves nothing half-loaded.
+    """
     needs = disk.needs(at.settings, at.snapshot, at.plan, database.size())
     evidence: dict[str, str | int | float] = {
         f"bytes for {need.purpose}" + ("" if need.folder else ", not to be seen from here"): need.needed
         for need in needs
     }
-    evidence["measured by"] = "the plan" if at.plan else "the size of the snapshot: there is no plan"
-    wrong = [*disk.unwritable(needs), *disk.lacking(needs)]
-    if wrong:
+    evidence["measured by"] = "the plan" if at.plan else f"the size of the snapshot: {at.lacks_plan}"
+    if wrong := [*disk.unwritable(needs)]:
+        remedy = "Give this user the right, or name other folders"
+        return Item(items.DISK, Verdict.failed, "; ".join(wrong), remedy, evidence)
+    if wrong := [*disk.lacking(needs)]:
+        if at.plan is None:
+            finding = f"estimated without a plan, {'; '.join(wrong)}"
+            return Item(items.DISK, Verdict.warning, finding, _ASSESS, evidence)
         return Item(items.DISK, Verdict.failed, "; ".join(wrong), "Free space, or name other folders", evidence)
     words = ", ".join(f"{need.purpose} {size(need.needed)}" for need in needs)
     elsewhere = [need.purpose for need in needs if need.folder is None]

@@ -317,7 +317,9 @@ def test_a_disk_that_is_too_small(ready: Ready, tmp_path: Path) -> None:
         with target.open("r+b") as file:
             file.truncate(8 * 10**12)
         item = checklist.space(ready.situation, database)
+        estimated = checklist.space(replace(ready.situation, recorded=None), database)
     assert (item.blocks, "backup 16,000.0 GB" in item.finding) == (True, True), item.finding
+    assert (estimated.verdict, "16,000.0 GB" in estimated.finding) == (Verdict.warning, True), "no more than estimated"
 
 
 def test_a_disk_without_a_plan_is_judged_by_the_snapshot(ready: Ready) -> None:
@@ -325,7 +327,7 @@ def test_a_disk_without_a_plan_is_judged_by_the_snapshot(ready: Ready) -> None:
     with ready.target.open() as database:
         item = checklist.space(at, database)
     assert (item.verdict, item.evidence["bytes for target"]) == (Verdict.passed, 3 * at.snapshot.size)
-    assert "there is no plan" in str(item.evidence["measured by"])
+    assert str(item.evidence["measured by"]).endswith("no plan was made for this source and target")
 
 
 def test_what_this_process_may_not_write() -> None:
