@@ -65,17 +65,20 @@ class _Short(logging.Formatter):
 
     converter = staticmethod(time.gmtime)
 
-    def __init__(self, form: str, run_id: str | None = None) -> None:
+    def __init__(self, form: str, run: str | None = None, *, is_given: bool = False) -> None:
+        """Put the run's id on each line: the one given, or else the one that the run of a line was given."""
         super().__init__(form, datefmt="%Y-%m-%d %H:%M:%S")
-        self._run_id = run_id
+        self.run = run
+        self._is_given = is_given
 
     def format(self, record: logging.LogRecord) -> str:
         meta = _meta(record)
         said = meta.get("orig_message", record.getMessage())
         if _event(record) is not None:
             said = f"{said} Dagster run {meta.get('run_id')}"
-        run = self._run_id or meta.get("job_tags", {}).get(RUN_TAG) or meta.get("run_id")
-        spoken = {"msg": " ".join(said.split("\n")), "args": (), "exc_info": None, "exc_text": None, "run": run}
+        if not self._is_given:
+            self.run = meta.get("job_tags", {}).get(RUN_TAG) or meta.get("run_id") or self.run
+        spoken = {"msg": " ".join(said.split("\n")), "args": (), "exc_info": None, "exc_text": None, "run": self.run}
         if record.levelno < logging.INFO:
             # Dagster's word for how a run went well
             spoken["levelname"] = "INFO"
@@ -89,8 +92,11 @@ class _RunLog(logging.FileHandler):
         super().__init__(path, encoding="utf-8")
         self.run_id = run_id
         self.dagster_run = dagster_run
+        self.short = _Short(
+            "%(asctime)sZ - %(run)s - %(levelname)s - %(message)s", run_id or dagster_run, is_given=run_id is not None
+        )
         self._is_broken = False
-        self.setFormatter(_Short("%(asctime)sZ - %(run)s - %(levelname)s - %(message)s", run_id))
+        self.setFormatter(self.short)
         self.addFilter(_for_file)
 
     def handleError(self, record: logging.LogRecord) -> None:
@@ -188,6 +194,12 @@ def run_id() -> str | None:
     """Return the id of the present command's run; None where Dagster launched what runs here."""
     log = _present()
     return None if log is None else log.run_id
+
+
+def id_on_lines() -> str | None:
+    """Return the id that the present log has on its lines, whoever launched what runs here; None without a log."""
+    log = _present()
+    return None if log is None else log.short.run
 
 
 def say(text: str, level: int = logging.INFO) -> None:

@@ -98,6 +98,7 @@ def spoken() -> dg.AssetsDefinition:
     @dg.asset
     def spoken(context: dg.AssetExecutionContext) -> None:
         context.log.info("first line\nsecond line")
+        note("noted")
 
     return spoken
 
@@ -147,6 +148,7 @@ def test_a_run_that_no_command_launched_has_a_log_of_its_own(tmp_path: Path, spo
         assert [line.split(" - ", 1)[1] for line in log.read_text().splitlines()] == [
             f'{one} - INFO - Started execution of run for "job". Dagster run {run.run_id}',
             f"{one} - INFO - first line second line",
+            f"{one} - INFO - noted",
             f'{one} - INFO - Finished execution of run for "job". Dagster run {run.run_id}',
         ]
 

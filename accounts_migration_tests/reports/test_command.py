@@ -103,7 +103,7 @@ BAD: dict[str, list[tuple[object, ...]]] = {
 
 def test_a_snapshot_that_is_gone_or_changed_is_named_with_its_remedy(tmp_path: Path, here: Here) -> None:
     assert here("migrate", "legacy.db", "accounts.db").status == 0
-    [folder] = (tmp_path / "var" / "backups").iterdir()
+    [folder] = (tmp_path / "var" / "backups").glob("2*")
     file = folder / "source_backup.db"
     whole = bytearray(file.read_bytes())
     whole[-1] ^= 1
