@@ -40,8 +40,8 @@ def test_a_service_is_started_becomes_healthy_and_is_stopped(api: Api) -> None:
 
 def test_an_http_error_is_not_healthy(api: Api) -> None:
     api.answers(503)
+    api.start()
     one = service(**api.settings | {"service_timeout": 0.3})
-    one.start()
     with pytest.raises(MigrationError, match="its last answer was HTTP 503 at http://127"):
         one.wait_until_healthy()
     assert one.ask() == 503
