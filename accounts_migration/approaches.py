@@ -16,7 +16,7 @@ import dagster as dg
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.errors import MigrationError
 from accounts_migration.jobs import TARGET_TAG
-from accounts_migration.logs import log_of
+from accounts_migration.logs import log_of, note
 from accounts_migration.notices import told
 from accounts_migration.phases import PHASES, Phase
 from accounts_migration.settings import Settings
@@ -72,6 +72,7 @@ def _job(
         settings: Settings = context.resources.settings
         with failing_clearly(), log_of(settings.logs, context.run_id):
             outcome = move(settings, context.instance)
+            note(f"{name}: {'passed' if outcome.success else 'did not pass'}, in {outcome.seconds:.1f} s")
             context.add_output_metadata(_metadata(outcome))
             if not outcome.success:
                 raise _failed(name, outcome)

@@ -36,6 +36,8 @@ _OF_WHOLE_RUNS = {
 }
 _IN_FILE_ALONE = "in_file_alone"
 
+_LINES_OF_HEAD, _LONGEST_LINE_READ = 3, 10_000
+
 
 def _meta(record: logging.LogRecord) -> dict[str, Any]:
     return getattr(record, "dagster_meta", None) or {}
@@ -214,13 +216,19 @@ def note(text: str, level: int = logging.INFO) -> None:
         logging.getLogger(NAME).log(level, "%s", text, extra={_IN_FILE_ALONE: True})
 
 
-def logs_of(folder: Path, run_ids: Collection[str]) -> Iterator[Path]:
-    """Yield the logs below the folder that belong to one of the runs, by name; links are no logs."""
+def work_on(target: str | None) -> str:
+    """Return the words by which a log tells which target its command works on, at the end of a line."""
+    return f"target {target}"
+
+
+def logs_of(folder: Path, target: str, run_ids: Collection[str]) -> Iterator[Path]:
+    """Yield the logs in the folder, by name, of one of the runs or of a command on the target; links are no logs."""
     for path in sorted(folder.glob("migration_*.log")):
         if path.is_file() and not path.is_symlink():
             with path.open(encoding="utf-8", errors="replace") as file:
-                _, _, rest = file.readline(1000).partition(" - ")
-            if rest.partition(" - ")[0] in run_ids:
+                head = [file.readline(_LONGEST_LINE_READ).rstrip("\n") for _ in range(_LINES_OF_HEAD)]
+            run = head[0].partition(" - ")[2].partition(" - ")[0]
+            if run in run_ids or any(line.endswith(f", {work_on(target)}") for line in head):
                 yield path
 
 

@@ -142,7 +142,7 @@ def test_a_run_that_no_command_launched_has_a_log_of_its_own(tmp_path: Path, spo
     definitions = dg.Definitions(assets=[spoken], jobs=[job], loggers={"console": migration_logger(tmp_path)})
     runs = [definitions.resolve_job_def("job").execute_in_process(tags=tags) for tags in ({}, {RUN_TAG: "given"})]
     ids = [runs[0].run_id, "given"]
-    logs = [list(logs_of(tmp_path, [one])) for one in ids]
+    logs = [list(logs_of(tmp_path, "/t.db", [one])) for one in ids]
     assert [len(one) for one in logs] == [1, 1]
     for one, run, [log] in zip(ids, runs, logs, strict=True):
         assert [line.split(" - ", 1)[1] for line in log.read_text().splitlines()] == [
@@ -209,4 +209,12 @@ def test_logs_are_found_by_their_runs_and_links_are_not_followed(tmp_path: Path)
     first, second, third = logs
     logs[second].rename(tmp_path / "elsewhere")
     logs[second].symlink_to(tmp_path / "elsewhere")
-    assert set(logs_of(tmp_path, [third, second, first, "another"])) == {logs[first], logs[third]}
+    assert set(logs_of(tmp_path, "/t.db", [third, second, first, "another"])) == {logs[first], logs[third]}
+
+
+def test_logs_are_found_by_the_target_that_their_commands_name(tmp_path: Path, here: Here) -> None:
+    """Also of a command that was refused before it launched anything."""
+    assert here("report", "mine.db", LOG_DIR="logs").status == 1
+    assert here("report", "other.db", LOG_DIR="logs").status == 1
+    [log] = logs_of(tmp_path / "logs", str(tmp_path / "mine.db"), [])
+    assert f"target {tmp_path / 'mine.db'}" in log.read_text()

@@ -86,7 +86,7 @@ class _Archived:
 
 
 def _written(what: _Archived, checked: Sequence[dg.AssetsDefinition], run_id: str) -> Item:
-    path = what.settings.archives / f"migration_{run_id}.tar.zst"
+    path = what.settings.archives.resolve() / f"migration_{run_id}.tar.zst"
     try:
         done = write_archive(path, _members(what, checked, run_id), datetime.now(UTC))
     except MigrationError as error:
@@ -100,7 +100,7 @@ def _figures(done: Archive) -> dict[str, Any]:
 
 
 def _members(what: _Archived, checked: Sequence[dg.AssetsDefinition], run_id: str) -> Iterator[Member]:
-    for path in logs.logs_of(what.settings.logs, _runs_on(what) | {run_id}):
+    for path in logs.logs_of(what.settings.logs, what.location, _runs_on(what) | {run_id}):
         yield Member(f"logs/{path.name}", path)
     snapshot = what.legacy.snapshot_of(what.snapshot)
     yield Member(f"manifests/{snapshot.snapshot_id}.json", Path(snapshot.folder) / MANIFEST_FILE)
