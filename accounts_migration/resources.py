@@ -21,7 +21,7 @@ from accounts_migration.databases.target import Target, open_target, target_loca
 from accounts_migration.entities import ENTITIES, Entity
 from accounts_migration.errors import MigrationError, UsageError
 from accounts_migration.operations.backup import Backup, forget_old_backups, list_backups, take_backup
-from accounts_migration.operations.rollback import RolledBack, Tell, rollback
+from accounts_migration.operations.rollback import RolledBack, Tell, refuse_unfinished, rollback
 from accounts_migration.settings import Settings
 
 
@@ -177,11 +177,13 @@ class BackupResource:
         self.retention_days = retention_days
 
     def take(self) -> Backup:
-        """Take and prove a backup; see `operations.backup.take_backup`."""
+        """Take and prove a backup; see `operations.backup.take_backup`. Refused while a rollback is not complete."""
+        refuse_unfinished(self._folder, target_location(self._target.url))
         return take_backup(self._target.url, self._folder, pg_dump=self._pg_dump)
 
     def take_first(self) -> Backup | None:
-        """Take a backup where there is none of this target yet; None where there is one."""
+        """Take a backup where there is none of this target yet; None where there is one. Refused like `take`."""
+        refuse_unfinished(self._folder, target_location(self._target.url))
         return None if self.all() else self.take()
 
     def all(self) -> list[Backup]:

@@ -87,6 +87,9 @@ def rollback(
     engine, service = engine_of(url, settings.pg_dump), Service.of(settings)
     with engine.lock():
         journal = _Journal.unfinished(settings.backups, target_location(url))
+        if journal is not None and _is_history(journal, engine):
+            journal.note(_ENDED)
+            journal = None
         if journal is None or not journal.did(_PUTTING_BACK):
             if journal is not None:
                 engine.undo(journal.returned)
@@ -98,6 +101,36 @@ def rollback(
         rolling = _Rolling(settings, url, engine, service, journal, discard_changes, tell)
         done = rolling.run()
     return RolledBack(**{**done, "seconds": round(time.monotonic() - began, 3)})
+
+
+def refuse_unfinished(folder: Path, target: str) -> None:
+    """Refuse to write to a target, or to back it up, that a rollback has half put back.
+
+    Args:
+        folder: BACKUP_DIR.
+        target: The target, as `target_location` gives it.
+
+    Raises:
+        MigrationError: A rollback was killed in between.
+    """
+    journal = _Journal.unfinished(folder, target)
+    if journal is not None and journal.did(_PUTTING_BACK) and not journal.did(_PUT_BACK):
+        raise MigrationError(
+            f"The rollback of {target} is not complete",
+            why=f"the one to {journal.backup.backup_id}, begun at {journal.begun_at}, was killed in between",
+            remedy="Run `accounts-migration rollback` to its end first",
+        )
+
+
+def _is_history(journal: "_Journal", engine: Engine) -> bool:
+    """Return whether somebody migrated anew over what a rollback had put back, whose service did not come up."""
+    if not journal.did(_PUT_BACK):
+        return False
+    try:
+        present = engine.present()
+    except MigrationError:
+        return False
+    return (present.migrated if present else None) != journal.backup.figures.migrated
 
 
 class _Rolling:
@@ -153,9 +186,11 @@ class _Rolling:
             self._journal.note(_STOPPING)
             self._tell("stopping the service")
             self._tell(self._service.stop())
-        # the service may have written until now
-        self._tell("comparing the target with what was migrated, now that nobody writes")
-        changes = self._changes(self._journal.folder if self._discard_changes else None)
+        changes = Changes()
+        if self._discard_changes or self._service.stop_command:
+            # the service may have written until now
+            self._tell("comparing the target with what was migrated, now that nobody writes")
+            changes = self._changes(self._journal.folder if self._discard_changes else None)
         if not self._discard_changes:
             self._refuse_changes(changes)
         self._journal.note(_PUTTING_BACK, exported=[str(path) for path in changes.files])
@@ -174,7 +209,8 @@ class _Rolling:
             self._tell("starting the service")
             said = self._service.start()
             self._tell(said)
-            self._tell("waiting until the service is healthy")
+            if self._service.health_url:
+                self._tell("waiting until the service is healthy")
             health = self._service.wait_until_healthy()
         except MigrationError as error:
             raise MigrationError(
@@ -269,11 +305,17 @@ def _chosen(engine: Engine, folder: Path, target: str, to: str | None) -> Backup
     if backup is None:
         raise MigrationError(
             f"There is no backup to roll {engine.name} back to",
-            why=f"none in {folder} is of this target and from before the migration that it holds",
+            why=f"none in {folder} is of {target} and from before the migration that it holds{_others(folder, target)}",
             remedy="Name in BACKUP_DIR the folder that the migration wrote to, or one of "
             "`accounts-migration backup --list` with --to",
         )
     return backup
+
+
+def _others(folder: Path, target: str) -> str:
+    """Return of which other targets there are backups: a URL may be spelled in two ways."""
+    others = sorted({backup.target for backup in list_backups(folder)} - {target})
+    return f"; there are backups of {', '.join(others[:3])}" if others else ""
 
 
 def _copy_of(backup: Backup) -> Copy:

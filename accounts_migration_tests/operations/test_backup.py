@@ -333,6 +333,35 @@ def test_a_role_without_the_right_to_a_scratch_database_has_its_backup_read_thro
     assert backup.figures.tables["account"].rows == 3
 
 
+def test_a_table_that_the_role_may_not_read_is_named(postgres_url: str, folder: Path, run_sql: Any) -> None:
+    name = f"reader_{next(_NUMBERS)}"
+    statements = ("CREATE SCHEMA audit", "CREATE TABLE audit.entry (words text)", f"CREATE ROLE {name} LOGIN")
+    run_sql(postgres_url, *statements)
+    reader = postgres_url.replace("postgres@/", f"{name}@/")
+    with pytest.raises(MigrationError, match=r"this role may not read audit\.entry\. Grant it SELECT there"):
+        take_backup(reader, folder)
+    run_sql(postgres_url, f"GRANT USAGE ON SCHEMA audit TO {name}", f"GRANT SELECT ON audit.entry TO {name}")
+    backup = take_backup(reader, folder)
+    assert {table: one.rows for table, one in backup.figures.tables.items()} == {"audit.entry": 0}
+
+
+def test_a_server_that_lets_the_role_into_the_target_alone_has_the_backup_read_through(
+    guarded: str, folder: Path, bank: Any, run_sql: Any, postgres_url: str
+) -> None:
+    with open_target(guarded) as target:
+        target.prepare()
+        bank.load_parents(target)
+    [(place,)] = run_sql(postgres_url, "SELECT current_setting('hba_file')")
+    rules = Path(place)
+    first, _, rest = rules.read_text().partition("\n")
+    _, _, role, how = first.split()
+    database = postgres_url.rpartition("?")[0].rpartition("/")[2]
+    rules.write_text(f"local {database} {role} {how}\nlocal all {role} reject\n{rest}")
+    run_sql(postgres_url, "SELECT pg_reload_conf()")
+    backup = take_backup(guarded, folder)
+    assert (backup.restored, "may not enter a scratch database" in backup.remark) == (False, True)
+
+
 def test_a_pg_dump_older_than_the_server_is_refused_and_the_version_named(
     postgres_url: str, folder: Path, tmp_path: Path, bank: Any
 ) -> None:

@@ -21,6 +21,7 @@ from accounts_migration.databases.target import open_target
 from accounts_migration.errors import MigrationError, UsageError
 from accounts_migration.operations.backup import Backup, list_backups, take_backup
 from accounts_migration.operations.rollback import RolledBack, rollback
+from accounts_migration.resources import BackupResource, TargetResource
 from accounts_migration.settings import Settings
 from accounts_migration_tests.commands import content
 from accounts_migration_tests.operations.api import Api
@@ -252,7 +253,8 @@ def test_a_name_that_is_no_backup_of_this_target_is_wrong_usage(night: Night, tm
             night.roll_back(to=name)
     for backup in list_backups(night.settings.backups):
         shutil.rmtree(backup.folder)
-    assert night.refused().what.startswith("There is no backup to roll ")
+    told = night.refused()
+    assert told.what.startswith("There is no backup to roll ")
     assert night.api.commands == []
 
 
@@ -296,6 +298,27 @@ def test_a_service_that_cannot_be_started_is_told_with_what_the_target_is(night:
     assert f"The target is rolled back to {night.loaded.backup_id}, whole" in told.remedy
 
 
+def test_a_migration_over_a_rollback_whose_service_did_not_come_up_is_rolled_back_anew(
+    night: Night, migrated: tuple[str, Settings]
+) -> None:
+    """The old rollback is history: it must not pass for one of what was migrated since."""
+    night.under(service_start="false").refused()
+    assert night.rows is None
+    night.made_again()
+    assert night.rows is not None
+    assert (night.roll_back().backup, night.rows) == (night.before, None)
+
+
+def test_nothing_is_migrated_over_a_rollback_that_is_not_complete(night: Night, rolling_back: RollingBack) -> None:
+    backups = BackupResource(TargetResource(night.url), night.settings.backups, None, 30)
+    rolling_back.run(night.settings, night.url, kill_at="keeping the target aside")
+    for take in (backups.take, backups.take_first):
+        with pytest.raises(MigrationError, match=r"The rollback of .* is not complete"):
+            take()
+    night.roll_back()
+    assert backups.take().rows == 0
+
+
 def test_two_at_once_are_refused(night: Night) -> None:
     """A migration holds the target, or a rollback does: the other one is refused at once."""
     holding = (
@@ -308,6 +331,7 @@ def test_two_at_once_are_refused(night: Night) -> None:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         told = night.refused()
+        assert told.what.startswith("Cannot roll back ")
         assert ("another migration is writing" in told.why or "a migration or another rollback" in told.why) is True
     finally:
         holder.communicate()

@@ -39,6 +39,7 @@ FILE = "target.dump"
 _KEPT = "replaced.dump"
 _STOP = ("--set=ON_ERROR_STOP=1",)
 _MOST_LETTERS = 30
+_MOST_NAMED = 5
 _SCRATCH = "accounts_migration_scratch_"
 _SCRATCH_IS_LEFT_AFTER = timedelta(minutes=10)
 
@@ -87,6 +88,7 @@ class PostgresEngine(Engine):
             version = f"PostgreSQL {session.version()}"
             if not _tables(session):
                 return Dump("empty", None, Figures(), version)
+            _refuse_unreadable(session, self.name)
             programs = self.programs(session)
             with _one_state(session) as snapshot:
                 figures = count(session)
@@ -102,18 +104,32 @@ class PostgresEngine(Engine):
         with closing(open_session(self.url)) as session:
             programs = self.programs(session)
             if not may_create_databases(session):
-                return Rehearsal(_rows_told(programs, file, session, folder), restored=False, remark=_NO_SCRATCH)
+                return self._read_through(programs, file, session, folder, _NO_RIGHT)
             _drop_left_scratches(session)
             name = f"{_SCRATCH}{datetime.now(UTC):%Y%m%d%H%M%S}_{secrets.token_hex(4)}"
             create_like(session, name, self.database)
-            url = with_database(self.url, name)
             try:
+                entered = self._entered(name)
+                if entered is None:
+                    return self._read_through(programs, file, session, folder, _NO_ENTRY)
                 # its own session stays open: a scratch database that nobody uses was left by a killed process
-                with closing(open_session(url)) as scratch:
-                    restore(programs, file, url, ["--no-owner", "--no-privileges"])
+                with closing(entered) as scratch:
+                    restore(programs, file, with_database(self.url, name), ["--no-owner", "--no-privileges"])
                     return Rehearsal(count(scratch, _schema(session)))
             finally:
                 drop(session, name)
+
+    def _entered(self, name: str) -> PostgresSession | None:
+        """Return a session in a database just made; None where pg_hba.conf or .pgpass knows the target alone."""
+        try:
+            return open_session(with_database(self.url, name))
+        except MigrationError:
+            return None
+
+    def _read_through(
+        self, programs: Programs, file: Path, session: PostgresSession, folder: Path, remark: str
+    ) -> Rehearsal:
+        return Rehearsal(_rows_told(programs, file, session, folder), restored=False, remark=remark)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -142,8 +158,20 @@ class PostgresEngine(Engine):
         with maintenance(self.url, self.database) as admin:
             if copy.state != "data" or admin is None or not may_create_databases(admin):
                 return "in place"
-            is_ours = not exists(admin, self.database) or owns(admin, self.database)
-            return "switch" if is_ours else "in place"
+            if exists(admin, self.database) and not owns(admin, self.database):
+                return "in place"
+            return "switch" if self._may_enter_others(admin) else "in place"
+
+    def _may_enter_others(self, admin: PostgresSession) -> bool:
+        name = f"{_SCRATCH}{datetime.now(UTC):%Y%m%d%H%M%S}_{secrets.token_hex(4)}"
+        create_like(admin, name, self.database)
+        try:
+            entered = self._entered(name)
+            if entered is not None:
+                entered.close()
+            return entered is not None
+        finally:
+            drop(admin, name)
 
     def make_ready(self, what: Return) -> list[str]:
         """Restore into a fresh database beside the target, and prove it; see `Engine.make_ready`."""
@@ -188,6 +216,9 @@ class PostgresEngine(Engine):
 
     def _put_into_place(self, what: Return) -> str:
         kept = what.folder / _KEPT
+        for left in what.folder.glob("*.sql"):
+            # of a killed process: it holds the rows of the backup
+            left.unlink()
         with closing(open_session(self.url)) as session:
             programs = self.programs(session)
             if not kept.exists():
@@ -286,10 +317,9 @@ class PostgresEngine(Engine):
         )
 
 
-_NO_SCRATCH = (
-    "this role may not create databases, so the dump was read through and its rows were counted, but not restored:"
-    " ALTER ROLE ... CREATEDB lets it be restored to a scratch database"
-)
+_READ = "so the dump was read through and its rows were counted, but not restored"
+_NO_RIGHT = f"this role may not create databases, {_READ}: ALTER ROLE ... CREATEDB lets it be restored"
+_NO_ENTRY = f"this role may not enter a scratch database (pg_hba.conf, or .pgpass names the target alone), {_READ}"
 
 
 def _database_of(url: str) -> str:
@@ -373,6 +403,22 @@ def _figures_of(session: PostgresSession, name: str, place: str) -> TableFigures
         f" FROM {place} AS t"
     )[0]
     return TableFigures(int(rows), {}, str(digest))
+
+
+def _refuse_unreadable(session: PostgresSession, name: str) -> None:
+    places = ", ".join(map(literal, _tables(session).values()))
+    unreadable = session.execute(
+        "SELECT format('%I.%I', n.nspname, c.relname) AS place"
+        " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+        f" WHERE format('%I.%I', n.nspname, c.relname) IN ({places})"
+        " AND NOT (has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')) ORDER BY 1"
+    )
+    if unreadable:
+        raise MigrationError(
+            f"Cannot back up {name}",
+            why=f"this role may not read {', '.join(place for (place,) in unreadable[:_MOST_NAMED])}",
+            remedy="Grant it SELECT there (pg_read_all_data grants all), or give the bank a database of its own",
+        )
 
 
 def _rows_told(programs: Programs, file: Path, session: PostgresSession, folder: Path) -> Figures:

@@ -58,6 +58,8 @@ def create_like(session: PostgresSession, name: str, model: str) -> None:
     words = ["TEMPLATE template0", "ENCODING 'UTF8'"]
     if exists(session, model):
         about = _about(session, model)
+        place = session.value("SELECT spcname::text FROM pg_tablespace WHERE oid = $1::oid", (about["dattablespace"],))
+        words += [f"TABLESPACE {identifier(place)}"] if place != "pg_default" else []
         words += [f"LC_COLLATE {literal(about['datcollate'])}", f"LC_CTYPE {literal(about['datctype'])}"]
         locale = literal(str(about.get("datlocale") or about.get("daticulocale")))
         words += {

@@ -14,7 +14,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -98,9 +98,15 @@ class SqliteEngine(Engine):
             )
         return _figures(self._ask(action="count", source=str(file), sums=_SUMS, immutable=True))
 
-    def lock(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def lock(self) -> Iterator[None]:
         """Take the lock that lies beside the file; see `Engine.lock`."""
-        return held_once(lock_name(self.path), lambda: acquire_lock(self.path, self.name))
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(held_once(lock_name(self.path), lambda: acquire_lock(self.path, self.name)))
+            except MigrationError as error:
+                raise MigrationError(f"Cannot roll back {self.name}", why=error.why, remedy=error.remedy) from error
+            yield
 
     def present(self) -> Figures | None:
         """Count what stands in the file; see `Engine.present`."""
