@@ -76,12 +76,12 @@ def _ended(outcome: "Outcome", log: Path, verb: str, summary: Path | None) -> ty
     return typer.Exit(0 if outcome.success else 1)
 
 
-def _start_log(settings: "Settings", what: str) -> Path:
-    """Start the command's log with what it is about to do; return the file."""
+def _start_log(settings: "Settings", what: str, *, quiet: bool = False) -> Path:
+    """Start the command's log with what it is about to do; return the file. Unless quiet, the terminal says it, too."""
     from accounts_migration import logs
     from accounts_migration.resources import TargetResource
 
-    log = logs.start_log(settings.logs, quiet=False)
+    log = logs.start_log(settings.logs, quiet=quiet)
     logs.note(f"{what}: source {settings.source_db}, {logs.work_on(TargetResource(settings.target_db).location)}")
     logs.note(f"policies other than the default: {settings.policies.model_dump_json(exclude_defaults=True)}")
     return log
@@ -125,15 +125,17 @@ def migrate(
 
 
 @app.command()
-def preflight(source: Source = None, target: TargetUrl = None, policy: PolicyOption = None) -> None:
+def preflight(
+    source: Source = None, target: TargetUrl = None, policy: PolicyOption = None, summary: JsonOption = None
+) -> None:
     """Judge every item of the checklist before a migration; exit status 0 only if none failed. Migrates nothing."""
-    from accounts_migration import logs
-    from accounts_migration.commands import preflight as command
+    from accounts_migration import console
+    from accounts_migration.commands.preflight import preflight as run
     from accounts_migration.settings import load_settings
 
     settings = load_settings(_policies(policy), source_db=source, target_db=target)
-    log = logs.start_log(settings.logs, quiet=True)
-    raise typer.Exit(0 if command.preflight(settings, log) else 1)
+    console.refuse_unwritable(summary, "--json")
+    raise typer.Exit(0 if run(settings, _start_log(settings, "preflight", quiet=True), summary) else 1)
 
 
 @app.command()
@@ -142,13 +144,16 @@ def phase(
     source: Source = None,
     target: TargetUrl = None,
     policy: PolicyOption = None,
+    summary: JsonOption = None,
 ) -> None:
     """Run one phase of a phased migration; refused while the phases before it have not passed."""
+    from accounts_migration import console
     from accounts_migration.commands import phase as command
     from accounts_migration.settings import load_settings
 
     settings = load_settings(_policies(policy), source_db=source, target_db=target)
-    raise typer.Exit(0 if command.run(settings, which, _start_log(settings, f"phase {which}")) else 1)
+    console.refuse_unwritable(summary, "--json")
+    raise typer.Exit(0 if command.run(settings, which, _start_log(settings, f"phase {which}"), summary) else 1)
 
 
 @app.command()

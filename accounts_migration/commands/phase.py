@@ -12,8 +12,8 @@ from accounts_migration.phases import PHASES, Phase
 from accounts_migration.settings import Settings
 
 
-def run(settings: Settings, word: str, log: Path) -> bool:
-    """Run the phase that a word names, show what came of it, and return whether it passed.
+def run(settings: Settings, word: str, log: Path, summary: Path | None) -> bool:
+    """Run the phase that a word names, show what came of it, also as JSON if wanted, and return whether it passed.
 
     Raises:
         UsageError: There is no such phase.
@@ -23,6 +23,8 @@ def run(settings: Settings, word: str, log: Path) -> bool:
     verb = f"PHASE {phase.number} PASSED"
     outcome = told(settings, f"phase {phase.number}", verb, lambda: migration.run_phase(settings, phase))
     console.show_outcome(outcome, log, verb)
+    if summary:
+        console.write_json(outcome, summary)
     following = next((later for later in PHASES if later.number == phase.number + 1), None)
     if outcome.success and following:
         console.OUT.print(f"next: phase {following.number}, {following.name}. {following.description}")

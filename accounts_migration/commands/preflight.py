@@ -3,8 +3,10 @@
 Here: running it and showing the list. Not here: how an item is judged (`accounts_migration.preflight`).
 """
 
+import json
 import time
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -15,6 +17,7 @@ from accounts_migration.definitions import build_defs
 from accounts_migration.instance import open_instance
 from accounts_migration.io_managers import SnapshotIOManager
 from accounts_migration.jobs import BACKUP_JOB, PREFLIGHT_JOB, SNAPSHOT_JOB
+from accounts_migration.listings import destination
 from accounts_migration.preflight.items import Verdict
 from accounts_migration.resources import LegacyResource, TargetResource
 from accounts_migration.runner import CheckVerdict, run_job
@@ -28,7 +31,7 @@ _STYLES = {
 }
 
 
-def preflight(settings: Settings, log: Path) -> bool:
+def preflight(settings: Settings, log: Path, summary: Path | None) -> bool:
     """Take the snapshot and a backup of the target, judge every item, print the list; return whether none failed.
 
     The snapshot goes into BACKUP_DIR as always, and is remembered apart: a migration at work in the same MIGRATION_HOME
@@ -36,7 +39,7 @@ def preflight(settings: Settings, log: Path) -> bool:
 
     Raises:
         UsageError: No source or no target is named, or the target's URL cannot be read.
-        MigrationError: Somebody stopped it, or nothing can be recorded.
+        MigrationError: Somebody stopped it, nothing can be recorded, or the summary cannot be written.
     """
     started = time.monotonic()
     legacy = LegacyResource(settings.source_db, settings.backups, settings.migration_home / "preflight")
@@ -63,9 +66,17 @@ def preflight(settings: Settings, log: Path) -> bool:
     OUT.print(f"target    {location}", highlight=False, soft_wrap=True)
     OUT.print(f"log       {log}", highlight=False, soft_wrap=True)
     passed = run.success and all(one.success for one in taken)
+    if summary:
+        with destination(summary) as file:
+            file.write(json.dumps(_as_json(run.checks, list(problems), ready=passed), indent=2) + "\n")
     colour, word = ("green", "READY") if passed else ("red", "NOT READY")
     OUT.print(f"[bold {colour}]{word}[/] in {time.monotonic() - started:.1f} s")
     return passed
+
+
+def _as_json(checks: list[CheckVerdict], problems: list[str], *, ready: bool) -> dict[str, Any]:
+    listed = [{"item": check.check, **check.metadata} for check in checks]
+    return {"ready": ready, "items": listed, "problems": problems}
 
 
 def _list(checks: list[CheckVerdict]) -> Table:

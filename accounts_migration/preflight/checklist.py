@@ -17,7 +17,7 @@ from accounts_migration.databases.legacy_source import open_read_only, refuse_in
 from accounts_migration.databases.snapshot import Snapshot, refuse_damaged
 from accounts_migration.databases.target import Target
 from accounts_migration.entities import ENTITIES
-from accounts_migration.errors import MigrationError
+from accounts_migration.errors import MigrationError, UsageError
 from accounts_migration.operations.backup import Backup, refuse_changed
 from accounts_migration.preflight import disk, items
 from accounts_migration.preflight.approval import example, read_approval
@@ -41,6 +41,7 @@ class Situation:
         recorded: The plan made last, for whatever content of the source; None before the first.
         now: With its offset from UTC.
         share: Of the source's rows, how much is to be moved, 0 to 1.
+        unreadable: Why the plan that was made cannot be read; empty where it can.
     """
 
     settings: Settings
@@ -48,6 +49,7 @@ class Situation:
     recorded: Plan | None
     now: datetime
     share: float = 1.0
+    unreadable: str = ""
 
     @property
     def plan(self) -> Plan | None:
@@ -58,6 +60,8 @@ class Situation:
     @property
     def lacks_plan(self) -> str:
         """Return why there is no plan, in words."""
+        if self.unreadable:
+            return self.unreadable
         if self.recorded is None:
             return "no plan was made for this source and target"
         changed = "source" if self.recorded.source_sha256 != self.snapshot.sha256 else "policies"
@@ -65,12 +69,19 @@ class Situation:
 
 
 def situation(settings: Settings, snapshot: Snapshot, share: float = 1.0) -> Situation:
-    """Return the situation as it is now.
+    """Return the situation as it is now; a plan that cannot be read is none.
 
     Raises:
-        MigrationError: The recorded plan cannot be read.
+        UsageError: No source is set, or the target's URL cannot be read.
     """
-    return Situation(settings, snapshot, recorded_plan(settings), datetime.now(UTC), share)
+    plan, unreadable = None, ""
+    try:
+        plan = recorded_plan(settings)
+    except UsageError:
+        raise
+    except MigrationError as error:
+        unreadable = f"{error.what}: {error.why}"
+    return Situation(settings, snapshot, plan, datetime.now(UTC), share, unreadable)
 
 
 def whole_checklist(

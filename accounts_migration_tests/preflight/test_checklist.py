@@ -232,6 +232,15 @@ def test_a_change_of_the_source_or_of_the_policies_makes_the_plan_stale(
         assert (checklist.volume(at).blocks, checklist.approval(at).blocks) == (True, True)
 
 
+def test_a_plan_that_cannot_be_read_is_none(tmp_path: Path, write_legacy: Any, new_legacy_rows: Any) -> None:
+    made = Ready(tmp_path, str(tmp_path / "target.db"), write_legacy(tmp_path / "legacy.db", new_legacy_rows()))
+    made.assess()
+    (findings_folder(made.settings) / "plan.json").write_text("{}")
+    item = checklist.volume(made.situation)
+    assert (item.blocks, item.finding.startswith("Cannot read")) == (True, True), item.finding
+    assert checklist.window(made.situation).verdict is Verdict.not_configured, "who set no window needs no plan"
+
+
 NOW = datetime(2026, 11, 28, 23, tzinfo=UTC)
 
 

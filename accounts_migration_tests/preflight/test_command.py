@@ -1,5 +1,6 @@
 """`accounts-migration preflight`, and what `migrate` and a phase do not begin without."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from accounts_migration.databases.target import open_target
+from accounts_migration.preflight.items import DESCRIPTIONS
 from accounts_migration_tests.commands import PASSWORD, Here, change, verdict, write_bank
 
 WORDS = ("legacy.db", "accounts.db")
@@ -61,9 +63,12 @@ def test_assess_approve_preflight_migrate(tmp_path: Path, target_url: str, here:
     when = datetime.now(UTC).isoformat(timespec="seconds")
     approval = f'plan_digest = "{plan}"\napproved_by = "Ada Byron"\napproved_at = {when}\n'
     (tmp_path / "approval.toml").write_text(approval)
-    ready = here("preflight", "legacy.db", target_url, **settings)
+    ready = here("preflight", "legacy.db", target_url, "--json", "ready.json", **settings)
     assert (ready.status, verdict(ready.out)) == (0, "READY"), ready
     assert [line for line in ready.lines if line.startswith("stakeholder_approval passed by Ada Byron")]
+    summary = json.loads((tmp_path / "ready.json").read_text())
+    verdicts = {item["item"]: item["verdict"] for item in summary["items"]}
+    assert (summary["ready"], summary["problems"], verdicts) == (True, [], dict.fromkeys(DESCRIPTIONS, "passed"))
     assert here("migrate", "legacy.db", target_url, **settings).status == 0
 
     change(tmp_path / "legacy.db", "UPDATE legacy_customers SET last_name = 'LOVELACE' WHERE customer_number = 1")
