@@ -162,8 +162,13 @@ def source_access(legacy: LegacyResource) -> Item:
 
 
 def provisioned(database: Target) -> Item:
-    """Ask the server what it is."""
-    found = database.provisioning()
+    """Ask the server what it is, and whether another migration is at work there.
+
+    Raises:
+        MigrationError: One is.
+    """
+    with database.lock():
+        found = database.provisioning()
     if found.wanting:
         return Item(
             items.TARGET,

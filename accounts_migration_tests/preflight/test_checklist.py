@@ -146,6 +146,25 @@ def test_rows_that_are_not_ours(fresh: Ready, bank: Any, run_sql: Callable[..., 
     assert (item.blocks, "rows that this migration did not write" in item.finding) == (True, True), item.finding
 
 
+def test_a_target_that_another_migration_writes_to(tmp_path: Path, ready: Ready) -> None:
+    """As another process does: a lock of the same process would be shared."""
+    target = str(tmp_path / "target.db")
+    script = "import sys; from accounts_migration.databases.target import open_target\n"
+    script += "with open_target(sys.argv[1]) as t, t.lock(): print('held', flush=True); sys.stdin.read()"
+    words = [sys.executable, "-c", script, target]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:  # noqa: S603
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        at_work = list(whole_checklist(ready.settings, ready.legacy, TargetResource(target), ready.backups))
+        other.communicate()
+    ended = list(whole_checklist(ready.settings, ready.legacy, TargetResource(target), ready.backups))
+    name = items.TARGET
+    found = [next(item for item in judged if item.name == name) for judged in (at_work, ended)]
+    assert [item.blocks for item in found] == [True, False]
+    assert found[0].finding.endswith("another migration is writing to " + target)
+    assert not (tmp_path / "target.db").exists()
+
+
 UNREACHABLE = {
     "stopped server": ("postgresql://me:hush-4711@127.0.0.1:1/bank", "no server listens there"),
     "no folder": ("missing/target.db", "there is no folder"),
