@@ -212,3 +212,20 @@ def test_policies_that_differ_have_another_digest() -> None:
     ]
     assert len(set(digests)) == len(digests)
     assert Policies().digest == Policies(max_reject_rate=0).digest
+
+
+def test_what_may_hold_a_password_or_a_token_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = "hush-4711"  # noqa: S105  # of nobody
+    for name in ("SMTP_PASSWORD", "CONFIGURE_APPLICATION", "CLEAR_CACHES"):
+        monkeypatch.setenv(name, secret)
+    for name in ("TARGET_DB", "SERVICE_HEALTH_URL", "SMOKE_TEST_URLS", "NOTIFY_WEBHOOK"):
+        monkeypatch.setenv(name, f"https://me:{secret}@bank.example/?key={secret}")
+    settings = load_settings()
+    assert settings.smtp_password == secret
+    assert secret not in repr(settings) + str(settings)
+
+
+def test_a_wrong_setting_of_a_mail_server_is_named() -> None:
+    assert "smtp_port" in refusal(smtp_port=0).why
+    assert "'starttls', 'tls' or 'none'" in refusal(smtp_security="ssl").why
+    assert "command_timeout" in refusal(command_timeout=0).why
