@@ -125,6 +125,7 @@ def test_wrong_settings_are_told_before_anything_is_done(migrated: Path, here: H
         here("finish", migrated, ACKNOWLEDGEMENTS="wrong.toml"),
         here("finish", migrated, SMOKE_TEST_URLS="ftp://x"),
         here("finish", migrated, SMTP_SECURITY="plain"),
+        here("finish", migrated, CLEAR_CACHES="echo 'x"),
         here("finish", migrated, ACKNOWLEDGEMENTS="missing.toml"),
         here("finish", migrated, "--json", "missing/folder.json"),
         here("finish"),

@@ -5,6 +5,7 @@ Here: the order of the jobs, the list as it is shown, and the command's end. Not
 """
 
 import json
+import logging
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from accounts_migration.last_migration import refuse_unproved
 from accounts_migration.notices import told_when_raised
 from accounts_migration.operations.acknowledgements import read_acknowledgements
 from accounts_migration.operations.notification import Notice, notify
+from accounts_migration.operations.programs import words_of
 from accounts_migration.operations.smoke_tests import smoke_tests
 from accounts_migration.resources import LegacyResource, TargetResource
 from accounts_migration.runner import RunOutcome, run_job
@@ -70,8 +72,7 @@ def finish(settings: Settings, log: Path, summary: Path | None, *, reindex: bool
     """
     started = time.monotonic()
     done = _Finish()
-    # before anything is done, not after half of it
-    smoke_tests(settings)
+    _refuse_unusable(settings)
     with told_when_raised(settings, "finish", "REFUSED"):
         _run(done, settings, reindex=reindex)
     done.seconds = time.monotonic() - started
@@ -84,13 +85,22 @@ def finish(settings: Settings, log: Path, summary: Path | None, *, reindex: bool
     return done.success
 
 
+def _refuse_unusable(settings: Settings) -> None:
+    """Raise UsageError for what is wrongly set, before anything is done, not after half of it."""
+    smoke_tests(settings)
+    read_acknowledgements(settings.acknowledgements, BY_HAND)
+    for name in ("configure_application", "clear_caches"):
+        command = getattr(settings, name)
+        if command is not None:
+            words_of(name.upper(), command)
+
+
 def _run(done: _Finish, settings: Settings, *, reindex: bool) -> None:
     legacy = LegacyResource(settings.source_db, settings.backups, settings.migration_home)
     target = TargetResource(settings.target_db)
     with ExitStack() as stack:
         database: Target = stack.enter_context(target.open())
         done.target = database.name
-        read_acknowledgements(settings.acknowledgements, BY_HAND)
         stack.enter_context(database.lock())
         instance = stack.enter_context(open_instance(settings.instance_folder, is_ours=settings.dagster_home is None))
         refuse_unproved(database, legacy, target.location or database.name, instance, checked_assets())
@@ -99,7 +109,7 @@ def _run(done: _Finish, settings: Settings, *, reindex: bool) -> None:
         reported = run_job(definitions, instance, REPORT_JOB)
         done.runs.append(reported.run_id)
         for problem in reported.problems:
-            ERROR.print(f"no report: {plain(problem)}", highlight=False, soft_wrap=True)
+            logs.say(f"no report: {problem}", logging.ERROR)
         done.take(_post_migration(definitions, instance, reindex=reindex))
 
 
