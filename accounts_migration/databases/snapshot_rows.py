@@ -7,7 +7,7 @@ there cannot hide. Not here: what a cell means (`accounts_migration.second_readi
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,6 +29,8 @@ from accounts_migration.streams import read_ahead
 
 ROWS_AT_ONCE = 65_536
 _ROWS_NAMED = 500
+_ROWS_SAMPLED = 200
+_MOST_OUT_OF_ORDER = 50
 _FIRST_CELL = {"integer": "0", "real": "0.0", "text": "''"}
 
 _LARGEST_EXACT_REAL = 2**53
@@ -98,6 +100,22 @@ class Source:
     def rows(self) -> int:
         """The number of rows of the table."""
         return int(self._exact.execute(f"SELECT count(*) FROM {quoted(self._table.name)}").fetchone()[0])
+
+    def looks_sorted(self, column: str) -> bool:
+        """Return whether the text of a column grows from each of some rows to the next, by its month.
+
+        A wrong guess costs speed, nothing else; a table without rowid is taken to be sorted.
+        """
+        if self.row_id is None:
+            return True
+        name, row, month = quoted(self._table.name), self.row_id, f"substr({quoted(column)}, 1, 7)"
+        low, high = self._exact.execute(f"SELECT min({row}), max({row}) FROM {name}").fetchone()
+        step = max(1, ((high or 0) - (low or 0)) // _ROWS_SAMPLED)
+        query = f"SELECT {month} FROM {name} WHERE {row} >= ? AND typeof({quoted(column)}) = 'text' LIMIT 1"
+        found = [self._exact.execute(query, (start,)).fetchone() for start in range(low or 0, (high or 0) + 1, step)]
+        months = [month for (month,) in filter(None, found)]
+        late = sum(earlier > later for earlier, later in pairwise(months))
+        return bool(late * _MOST_OUT_OF_ORDER <= len(months))
 
     def chunks(self, columns: Sequence[str] | None = None) -> Iterator[Chunk]:
         """Yield all rows; `columns` are those that are needed, which is quicker."""

@@ -7,11 +7,13 @@ the cleaning (`accounts_migration.second_reading`), and the comparison of two st
 
 import json
 import sqlite3
-from collections import Counter
+import tempfile
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from itertools import groupby
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -34,7 +36,7 @@ from accounts_migration.reconciliation.content import (
 )
 from accounts_migration.second_reading.cells import Rules
 from accounts_migration.second_reading.reading import Record, SecondReading
-from accounts_migration.streams import joined, read_ahead
+from accounts_migration.streams import by_batch, joined, read_ahead
 
 _COLUMNS = Record._fields
 _NAMING = ("batch", "source_row_id", "whole", "action", "reason")
@@ -123,6 +125,8 @@ def hold_against(entity: str, reading: SecondReading, target: Target, scope: Sco
     with closing(sqlite3.connect("", check_same_thread=False)) as scratch:
         records = _Records(scratch, scope)
         expected = _in_scope(reading.rows(entity, records.expect), scope)
+        if not reading.is_in_order(entity):
+            expected = _batch_after_batch(expected)
         rows = compare_content(
             entity,
             read_ahead(joined(expected)),
@@ -150,6 +154,30 @@ def _in_scope(rows: Iterable[pa.RecordBatch], scope: Scope) -> Iterator[pa.Recor
     loaded = pa.array(scope.loaded, pa.string())
     for part in rows:
         yield part if scope.is_everything else part.filter(pc.is_in(part["batch"], loaded))
+
+
+def _batch_after_batch(rows: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of each batch together, by way of a file: beside the target's, few of them then wait in memory."""
+    pieces: dict[str, list[int]] = defaultdict(list)
+    with tempfile.TemporaryDirectory(prefix="accounts-migration-second-reading-") as folder, ExitStack() as stack:
+        path = str(Path(folder) / "rows.arrow")
+        writer: pa.RecordBatchFileWriter | None = None
+        written = 0
+        for part in rows:
+            writer = writer or stack.enter_context(pa.ipc.new_file(path, part.schema))
+            for batch, labelled in by_batch(pa.Table.from_batches([part])):
+                labels = pa.repeat(pa.scalar(batch, pa.string()), labelled.num_rows)
+                for piece in labelled.append_column("batch", labels).combine_chunks().to_batches():
+                    writer.write_batch(piece)
+                    pieces[batch].append(written)
+                    written += 1
+        stack.close()
+        if writer is None:
+            return
+        with pa.OSFile(path) as file:
+            reader = pa.ipc.open_file(file)
+            for batch in sorted(pieces):
+                yield from map(reader.get_batch, pieces[batch])
 
 
 def _found(entity: str, target: Target, scope: Scope) -> Iterator[pa.RecordBatch]:

@@ -7,7 +7,8 @@ A form is listed here only if every cell of it is sound, so a cell that is certa
 cell is read again, exactly.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,14 +33,14 @@ Read = Callable[[Cell], Reading]
 
 MOMENT = pa.timestamp("us")
 _SOUND_CENTS = 10**13
-_PLAIN_NUMBER = r"\A-?[0-9]{1,13}(\.[0-9]{1,2})?\z"
+_PLAIN_NUMBER = r"\A[+-]?[0-9]{1,13}(\.[0-9]{1,2})?\z"
 _DIGITS = r"\A[0-9]{1,18}\z"
 _NAMED_KEY = r"\A[!-~]*[!-/:-~][!-~]*\z"
 _ADDRESS = r"\A[!-?A-~]+@[!-?A-~]+\z"
 _PLAIN_TEXT = r"\A[!-~](?:[ -~]*[!-~])?\z"
+_WIDTHS = {"Y": 4, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2}
+_MARKS = " -/.:"
 _DAYS = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
-_MONTHS = [f"{year}-{month:02}" for year in range(FIRST_YEAR, LAST_YEAR + 1) for month in range(1, 13)]
-_LABELS = pa.array([*_MONTHS, UNDATED], pa.string())
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def cents(cells: pa.Array) -> Column:
     if pa.types.is_string(cells.type):
         plain = pc.match_substring_regex(cells, _PLAIN_NUMBER).fill_null(False)
         certain = _mask(plain)
-        cells = pc.if_else(plain, cells, "0").cast(pa.float64())
+        cells = pc.utf8_ltrim(pc.if_else(plain, cells, "0"), "+").cast(pa.float64())
     numbers = _numbers(cells, 0)
     certain = certain & (numbers < _SOUND_CENTS) & (numbers > -_SOUND_CENTS)
     units = np.rint(np.where(certain, numbers, 0) * 100)
@@ -119,31 +120,65 @@ def uncertain(cells: pa.Array) -> Column:
     return Column(pa.nulls(len(cells), pa.string()), np.zeros(len(cells), np.bool_))
 
 
-def moments(cells: pa.Array) -> Column:
-    """Read `YYYY-MM-DD` and `YYYY-MM-DD HH:MM:SS` of the calendar, years 1900 to 2100."""
-    seconds, certain = _seconds(cells)
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where the parts of a date stand in a text of one length: letter of strptime -> place; place -> what may stand."""
+
+    length: int
+    starts: Mapping[str, int]
+    marks: Mapping[int, str]
+
+
+def _layout(form: str, blank: str = " ") -> _Layout | None:
+    """Return the layout of a strptime format of digits and marks alone, each part in its full width; else None."""
+    starts: dict[str, int] = {}
+    marks: dict[int, str] = {}
+    length = 0
+    for letter, mark in re.findall(r"%(.)|([^%])", form, re.DOTALL):
+        if letter in _WIDTHS and letter not in starts:
+            starts[letter] = length
+        elif mark and mark in _MARKS:
+            marks[length] = blank if mark == " " else mark
+        else:
+            return None
+        length += _WIDTHS.get(letter, 1)
+    return _Layout(length, starts, marks) if {"Y", "m", "d"} <= starts.keys() else None
+
+
+_ISO = (_layout("%Y-%m-%d"), _layout("%Y-%m-%d %H:%M:%S", blank=" T"))
+
+
+def _layouts(formats: Sequence[str]) -> list[_Layout]:
+    """Return the layouts that a text is read by for certain: ISO 8601, and the first format if no text is both."""
+    first = [_layout(form) for form in formats[:1] if not form.startswith("%Y-")]
+    return [layout for layout in (*_ISO, *first) if layout is not None]
+
+
+def moments(cells: pa.Array, formats: Sequence[str] = ()) -> Column:
+    """Read `YYYY-MM-DD` and `YYYY-MM-DD HH:MM:SS` of the calendar, years 1900 to 2100, and the first format alike."""
+    seconds, certain = _seconds(cells, formats)
     return Column(pa.array(seconds.astype("datetime64[s]").astype("datetime64[us]"), MOMENT), certain)
 
 
-def days(cells: pa.Array) -> Column:
-    """Read `YYYY-MM-DD` of the calendar, also with midnight's time, years 1900 to 2100, or NULL."""
-    seconds, certain = _seconds(cells)
+def days(cells: pa.Array, formats: Sequence[str] = ()) -> Column:
+    """Read the same as days, with no time but midnight's, or NULL."""
+    seconds, certain = _seconds(cells, formats)
     found = seconds // 86_400
     missing = _mask(pc.is_null(cells))
     dates = pa.array(found.astype(np.int32), pa.int32(), mask=missing).cast(pa.date32())
     return Column(dates, missing | certain & (found * 86_400 == seconds))
 
 
-def _seconds(cells: pa.Array) -> tuple[Integers, Mask]:
+def _seconds(cells: pa.Array, formats: Sequence[str]) -> tuple[Integers, Mask]:
     """Return the seconds since 1970 of each cell, and which are certain."""
     seconds, certain = np.zeros(len(cells), np.int64), np.zeros(len(cells), np.bool_)
     if not pa.types.is_string(cells.type):
         return seconds, certain
     lengths = np.asarray(pc.binary_length(cells).fill_null(0))
-    for length in (10, 19):
-        places = np.flatnonzero(lengths == length)
+    for layout in _layouts(formats):
+        places = np.flatnonzero((lengths == layout.length) & ~certain)
         if len(places):
-            seconds[places], certain[places] = _seconds_of(_signs(cells, places, length))
+            seconds[places], certain[places] = _seconds_of(_signs(cells, places, layout.length), layout)
     return seconds, certain
 
 
@@ -156,47 +191,38 @@ def _signs(cells: pa.Array, places: npt.NDArray[np.intp], length: int) -> npt.ND
     return np.asarray(signs[starts[:, np.newaxis] + np.arange(length)])
 
 
-def _seconds_of(signs: npt.NDArray[np.uint8]) -> tuple[Integers, Mask]:
-    length = signs.shape[1]
-    marks = {4: "-", 7: "-"} | ({10: " T", 13: ":", 16: ":"} if length == 19 else {})
+def _seconds_of(signs: npt.NDArray[np.uint8], layout: _Layout) -> tuple[Integers, Mask]:
     by_place = np.ascontiguousarray(signs.T)
     certain = np.ones(len(signs), np.bool_)
-    digits: dict[int, Integers] = {}
-    for place, column in enumerate(by_place):
-        if place in marks:
-            certain &= np.isin(column, [ord(mark) for mark in marks[place]])
-        else:
-            number = column - np.uint8(ord("0"))
-            certain &= number <= 9
-            digits[place] = number.astype(np.int64)
-
-    def two(place: int) -> Integers:
-        return digits[place] * 10 + digits[place + 1]
-
-    years, months, days_ = two(0) * 100 + two(2), two(5), two(8)
+    for place, allowed in layout.marks.items():
+        certain &= np.isin(by_place[place], [ord(mark) for mark in allowed])
+    parts: dict[str, Integers] = {}
+    for letter, width in _WIDTHS.items():
+        start = layout.starts.get(letter)
+        parts[letter] = np.zeros(len(signs), np.int64)
+        for column in by_place[start : start + width] if start is not None else ():
+            digits = column - np.uint8(ord("0"))
+            certain &= digits <= 9
+            parts[letter] = parts[letter] * 10 + digits
+    years, months, days_ = parts["Y"], parts["m"], parts["d"]
     certain &= (years >= FIRST_YEAR) & (years <= LAST_YEAR) & (months >= 1) & (months <= 12) & (days_ >= 1)
     months = np.where(certain, months, 1)
     is_leap = (years % 4 == 0) & ((years % 100 != 0) | (years % 400 == 0))
     certain &= days_ <= _DAYS[months - 1] + (is_leap & (months == 2))
+    certain &= (parts["H"] < 24) & (parts["M"] < 60) & (parts["S"] < 60)
     firsts = (np.where(certain, years, 1970) * 12 + months - 1 - 1970 * 12).astype("datetime64[M]")
     seconds = (firsts.astype("datetime64[D]").astype(np.int64) + days_ - 1) * 86_400
-    if length == 19:
-        hours, minutes, rest = two(11), two(14), two(17)
-        certain &= (hours < 24) & (minutes < 60) & (rest < 60)
-        seconds = seconds + hours * 3600 + minutes * 60 + rest
-    return seconds, certain
+    return seconds + parts["H"] * 3600 + parts["M"] * 60 + parts["S"], certain
 
 
-def batches(cells: pa.Array, plain: Column) -> pa.Array:
-    """Return the batch of each row: the month of a plain date, as `moments` reads it; else what the cell says."""
-    months = plain.values.to_numpy(zero_copy_only=False).astype("datetime64[M]").astype(np.int64)
-    places = np.where(plain.certain, months - (FIRST_YEAR - 1970) * 12, len(_MONTHS)).astype(np.int32)
-    labels = pa.DictionaryArray.from_arrays(pa.array(places), _LABELS).cast(pa.string())
-    if plain.certain.all():
-        return labels
-    others = pa.array(~plain.certain)
-    found = [month_of(_cell(cell)) for cell in cells.filter(others).to_pylist()]
-    return pc.replace_with_mask(labels, others, pa.array(found, pa.string()))
+def batches(cells: pa.Array) -> pa.Array:
+    """Return the batch of each row: the month that its text begins with (contract section 3)."""
+    if not pa.types.is_string(cells.type):
+        return pa.repeat(pa.scalar(UNDATED, pa.string()), len(cells))
+    # by the bytes, so that no sign is cut in two; a cell without text is undated like any other that begins so
+    begins = pc.binary_slice(cells.cast(pa.binary()), 0, 7).fill_null(b"").dictionary_encode()
+    labels = pa.array([month_of(Text(text)) for text in begins.dictionary.to_pylist()], pa.string())
+    return labels.take(begins.indices)
 
 
 def settled(cells: pa.Array, column: Column, read: Read, type_: pa.DataType, left_out: Mask) -> Column:

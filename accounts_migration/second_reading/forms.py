@@ -104,6 +104,14 @@ def _text(target: str, legacy: str, read: Callable[..., Reading], fast: Fast, ru
     return Field(target, legacy, partial(read, rules=rules), pa.string(), fast, as_written=True)
 
 
+def _dated(fast: Callable[..., Column], rules: Rules) -> Fast:
+    return partial(fast, formats=rules.date_formats)
+
+
+def _day(target: str, legacy: str, read: Callable[..., Reading], rules: Rules) -> Field:
+    return Field(target, legacy, partial(read, rules=rules), pa.date32(), _dated(columns.days, rules))
+
+
 def _product(rules: Rules) -> Form:
     def number(target: str, legacy: str, read: Callable[..., Reading]) -> Field:
         return Field(target, legacy, partial(read, rules=rules), pa.int64())
@@ -142,7 +150,7 @@ def _customer(rules: Rules) -> Form:
             _text("last_name", "last_name", cells.name, columns.uncertain, rules),
             _text("email", "email_address", cells.email, columns.addresses, rules),
             _text("phone", "phone_number", cells.text, columns.texts, rules),
-            Field("created_at", "created_date", partial(_created, rules=rules), MOMENT, columns.moments),
+            Field("created_at", "created_date", partial(_created, rules=rules), MOMENT, _dated(columns.moments, rules)),
         ),
         active=("status", partial(cells.code, known=_ACTIVE_CUSTOMER, rules=rules)),
     )
@@ -167,8 +175,8 @@ def _account(rules: Rules) -> Form:
             _key("product_id", "product_code", "PROD-", 3, rules),
             _code("status", "account_status", "account_status", rules),
             _money("balance", "current_balance", rules),
-            Field("opening_date", "open_date", partial(cells.day, rules=rules), pa.date32(), columns.days),
-            Field("closing_date", "close_date", partial(cells.closing_day, rules=rules), pa.date32(), columns.days),
+            _day("opening_date", "open_date", cells.day, rules),
+            _day("closing_date", "close_date", cells.closing_day, rules),
         ),
         times=("created_at", "updated_at"),
         parents={"customer": "customer_id", "product": "product_id"},
@@ -192,7 +200,7 @@ def _transaction(rules: Rules) -> Form:
             _money("amount", "trans_amount", rules),
             _money("balance_after", "balance_after", rules),
             _text("reference", "description", cells.description, columns.descriptions, rules),
-            Field("transaction_date", "trans_date", moment, MOMENT, columns.moments),
+            Field("transaction_date", "trans_date", moment, MOMENT, _dated(columns.moments, rules)),
         ),
         parents={"account": "account_id"},
     )

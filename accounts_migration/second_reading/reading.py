@@ -32,7 +32,8 @@ from accounts_migration.second_reading.forms import NEVER_NEGATIVE, REPAIRS, Fie
 WHOLE = "all"
 REJECTED, EXCLUDED, REPAIRED = "rejected", "excluded", "repaired"
 _UNKNOWN, _LOADED, _REJECTED, _EXCLUDED = range(4)
-_KEYS_AT_ONCE = 16_000_000
+_KEYS_AT_ONCE = 4_000_000
+"""Numbers of keys sorted in memory at once (8 bytes each); more keys take more scans, not more memory."""
 _CLOSE_TOGETHER = 1_000_000
 
 
@@ -139,6 +140,14 @@ class SecondReading:
                 yield self._chunk(form, source, chunk, repeated, twins, fates, keep)
         fates.close()
 
+    def is_in_order(self, entity: str) -> bool:
+        """Return whether the source's rows stand about batch after batch, as a target is loaded."""
+        table = self._forms[entity].table
+        if table.batch_column is None:
+            return True
+        with Source(self._path, table) as source:
+            return source.looks_sorted(table.batch_column)
+
     # -- what is known before a row is judged
 
     def _numbered(self, source: Source, field: Field) -> Iterator[tuple[Chunk, Integers, Mask]]:
@@ -216,7 +225,7 @@ class SecondReading:
         for field in form.fields:
             plain = field.fast(chunk.columns[field.legacy])
             if field.legacy == form.table.batch_column:
-                labels = columns.batches(chunk.columns[field.legacy], plain)
+                labels = columns.batches(chunk.columns[field.legacy])
             column = self._settled(chunk, field, plain, certain)
             found[field.target] = column.values
             certain = certain & column.certain

@@ -677,6 +677,27 @@ def test_names_cased_wrongly_are_named(tmp_path: Path, url: str, monkeypatch: py
     ]
 
 
+@pytest.mark.parametrize(("months", "in_order"), [(range(1, 10), True), (range(9, 0, -1), False)])
+def test_rows_in_any_order_are_compared(tmp_path: Path, url: str, months: range, in_order: bool) -> None:
+    rows: list[Row] = [
+        {"trans_id": f"{month}-{day}", "trans_date": f"2024-0{month}-0{day}"} for month in months for day in (1, 2)
+    ]
+    source = write_source(tmp_path / "legacy.db", {"transaction": rows})
+    assert SecondReading(source, plain_rules(Policies()), TAKEN).is_in_order("transaction") is in_order
+    found = held(source, url, Policies())[-1]
+    assert (found.differences, found.judged, found.rows.compared) == ([], 18, 18)
+
+
+def test_keys_are_known_to_stand_twice_however_many_scans_it_takes(
+    dirty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = plain_rules(Policies())
+    at_once = [as_read(reading, entity) for reading in [SecondReading(dirty, rules, TAKEN)] for entity in ENTITIES]
+    monkeypatch.setattr("accounts_migration.second_reading.reading._KEYS_AT_ONCE", 20)
+    in_parts = [as_read(reading, entity) for reading in [SecondReading(dirty, rules, TAKEN)] for entity in ENTITIES]
+    assert in_parts == at_once
+
+
 @pytest.mark.parametrize("make", ["CREATE VIEW {0} AS SELECT * FROM kept", "CREATE TABLE {0} ({1}) WITHOUT ROWID"])
 def test_a_table_without_rowids_is_read_alike(dirty: Path, tmp_path: Path, make: str) -> None:
     source = Path(shutil.copy(dirty, tmp_path / "legacy.db"))

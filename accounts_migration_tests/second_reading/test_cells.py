@@ -146,8 +146,8 @@ FAST: dict[str, tuple[Callable[[pa.Array], Column], Read, pa.DataType]] = {
     "text": (columns.texts, cells.text, pa.string()),
     "name": (columns.uncertain, cells.name, pa.string()),
     "description": (columns.descriptions, cells.description, pa.string()),
-    "moment": (columns.moments, cells.moment, columns.MOMENT),
-    "closing_day": (columns.days, cells.closing_day, pa.date32()),
+    "moment": (partial(columns.moments, formats=FORMATS), cells.moment, columns.MOMENT),
+    "closing_day": (partial(columns.days, formats=FORMATS), cells.closing_day, pa.date32()),
 }
 
 _OF_CLASS: dict[pa.DataType, st.SearchStrategy[list[Any]]] = {
@@ -190,11 +190,13 @@ def test_a_column_read_fast_is_what_its_cells_are(kind: str, storage_class: pa.D
         ("transaction_key", "TX-0001", "TX-0001"),
         ("money", -1234.5, -123450),
         ("money", "-1234.5", -123450),
+        ("money", "+1234.50", 123450),
         ("description", "café, ref 12", "café, ref 12"),
         ("email", "Ada@Example.com", "ada@example.com"),
         ("text", "+44 20 7946 0018", "+44 20 7946 0018"),
         ("moment", "2024-02-29 23:59:59", datetime(2024, 2, 29, 23, 59, 59)),
-        ("moment", "1900-01-01", datetime(1900, 1, 1)),
+        ("moment", "1900-01-01T00:00:01", datetime(1900, 1, 1, 0, 0, 1)),
+        ("moment", "29.02.2024", datetime(2024, 2, 29)),
         ("closing_day", "2100-12-31", date(2100, 12, 31)),
         ("closing_day", "2024-02-29 00:00:00", date(2024, 2, 29)),
     ],
@@ -205,9 +207,39 @@ def test_an_ordinary_cell_is_certain(kind: str, cell: Any, value: object) -> Non
     assert (column.values.to_pylist(), column.certain.tolist()) == ([value], [True])
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        "%d/%m/%Y %H:%M:%S",
+        "%Y%m%d",
+        "%m-%d-%Y",
+        "%Y.%d.%m",
+        "%Y-%d-%m",
+        "%d %b %Y",
+        "%d%%%m/%Y",
+        "%d/%m/%y",
+        "%H:%M %d/%m/%Y",
+    ],
+)
+@given(moment=st.datetimes(datetime(1899, 1, 1), datetime(2101, 12, 31)), data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_format_is_read_fast_as_strptime_reads_it(form: str, moment: datetime, data: st.DataObject) -> None:
+    told = f"{moment:{form}}"
+    place = data.draw(st.integers(0, len(told) - 1))
+    texts = [
+        told,
+        told[:place] + data.draw(st.sampled_from("0139 -/:\u0661")) + told[place + 1 :],
+        f"{moment:%Y-%m-%d}",
+    ]
+    rules = Rules(date_formats=(form, "%d.%m.%Y"))
+    column = columns.moments(pa.array(texts), rules.date_formats)
+    for text, value, sure in zip(texts, column.values.to_pylist(), column.certain, strict=True):
+        assert not sure or Reading(value) == cells.moment(as_cell(text), rules)
+
+
 @given(dates=st.lists(st.none() | _PADDED | _MOMENTS, max_size=8))
 @settings(max_examples=200, deadline=None)
 def test_a_batch_is_read_off_the_date_as_it_stands(dates: list[str | None]) -> None:
     given_cells = pa.array(dates, pa.string())
     expected = [cells.month_of(as_cell(cell)) for cell in dates]
-    assert columns.batches(given_cells, columns.moments(given_cells)).to_pylist() == expected
+    assert columns.batches(given_cells).to_pylist() == expected
