@@ -40,6 +40,14 @@ def told(settings: Settings, what: str, verb: str, work: "Callable[[], Outcome]"
 
 
 @contextmanager
+def told_when_done(settings: Settings, what: str, word: str) -> Iterator[None]:
+    """Tell those who are to know how the block ended: by this word, or with what it raised."""
+    with told_when_raised(settings, what):
+        yield
+    notify(settings, Notice(what, _where(settings), word, True))
+
+
+@contextmanager
 def told_when_raised(settings: Settings, what: str, word: str = "FAILED") -> Iterator[None]:
     """Tell those who are to know, by this word, when the block does not come to its end, and why."""
     try:

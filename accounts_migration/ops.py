@@ -9,6 +9,7 @@ import dagster as dg
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.errors import UsageError
 from accounts_migration.resources import RollbackResource
+from accounts_migration.settings import Settings
 
 
 class RollbackConfig(dg.Config):
@@ -27,7 +28,10 @@ class RollbackConfig(dg.Config):
 
 @dg.op(name="roll_back", pool="target")
 def roll_back(
-    context: dg.OpExecutionContext, config: RollbackConfig, rollback: dg.ResourceParam[RollbackResource]
+    context: dg.OpExecutionContext,
+    config: RollbackConfig,
+    rollback: dg.ResourceParam[RollbackResource],
+    settings: dg.ResourceParam[Settings],
 ) -> dg.Output[str]:
     """Put a proved backup in the place of the target: stop the service, switch, start it, wait until it is healthy."""
     with failing_clearly():
@@ -37,7 +41,11 @@ def roll_back(
                 why=f"the target is {rollback.location}",
                 remedy="Type the target into the config of the job, as it is named here",
             )
-        done = rollback.run(config.to or None, discard_changes=config.discard_changes, tell=context.log.info)
+        # its log knows the jobs, and these hold the present op
+        from accounts_migration.notices import told_when_done
+
+        with told_when_done(settings, "rollback", "ROLLED BACK"):
+            done = rollback.run(config.to or None, discard_changes=config.discard_changes, tell=context.log.info)
     return dg.Output(
         done.backup.backup_id,
         metadata={

@@ -46,6 +46,9 @@ def test_a_whole_evening_from_a_refusal_to_the_finished_list(tmp_path: Path, her
         said = here("finish", "accounts.db", **settings)
         assert said.status == 1
         assert "rejects_within_policy of cleaned/accounts failed" in said.err
+        no_service = {"SERVICE_STOP": "", "SERVICE_START": "", "SERVICE_HEALTH_URL": ""}
+        assert here("rollback", "accounts.db", "--yes", **no_service, **settings).status == 0
+        assert here("rollback", "other.db", "--yes", **no_service, **settings).status == 1
     assert told(server) == [
         ("migrate", "REFUSED"),
         ("finish", "REFUSED"),
@@ -55,6 +58,8 @@ def test_a_whole_evening_from_a_refusal_to_the_finished_list(tmp_path: Path, her
         ("finish", "FINISHED"),
         ("migrate", "REFUSED"),
         ("finish", "REFUSED"),
+        ("rollback", "ROLLED BACK"),
+        ("rollback", "FAILED"),
     ]
     bodies = b"".join(body for _, _, body in server.requests).decode()
     assert [word for word in PEOPLE if word in bodies] == []

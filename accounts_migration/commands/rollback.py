@@ -11,8 +11,7 @@ from pathlib import Path
 from accounts_migration import console
 from accounts_migration.errors import MigrationError, UsageError
 from accounts_migration.logs import NAME, note
-from accounts_migration.notices import told_when_raised
-from accounts_migration.operations.notification import Notice, notify
+from accounts_migration.notices import told_when_done
 from accounts_migration.operations.rollback import RolledBack, rollback
 from accounts_migration.resources import TargetResource
 from accounts_migration.settings import Settings
@@ -29,13 +28,12 @@ def run(settings: Settings, log: Path, *, to: str | None, discard_changes: bool,
     if not yes and sys.stdin.isatty():
         _ask(target.location or target.url)
     try:
-        with told_when_raised(settings, "rollback"):
+        with told_when_done(settings, "rollback", "ROLLED BACK"):
             tell = logging.getLogger(NAME).info
             done = rollback(settings, target.url, to=to, discard_changes=discard_changes, tell=tell)
     except MigrationError as error:
         note(str(error), logging.ERROR)
         raise
-    notify(settings, Notice("rollback", target.location or "", "ROLLED BACK", True))
     for name, value in _lines(done, log):
         console.OUT.print(f"{name:<9} {console.plain(value)}", highlight=False, soft_wrap=True)
     console.OUT.print(f"[bold green]ROLLED BACK[/] in {done.seconds:.1f} s")
