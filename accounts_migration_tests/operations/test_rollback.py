@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -73,15 +72,14 @@ class Night:
         """Return what a rollback made beside the target and did not clear away."""
         if self.is_sqlite:
             return [path.name for path in Path(self.url).parent.glob("*.restoring-*")]
-        return [name for (name,) in self.run_sql(self.url, _DATABASES) if "_restoring_" in name]
+        return [name for (name,) in self.run_sql(self.url, _DATABASES)]
 
     @property
     def journals(self) -> list[Path]:
         return sorted(self.settings.backups.glob("rollback-*"))
 
 
-_NUMBERS = count(1)
-_DATABASES = "SELECT datname::text FROM pg_database WHERE datname LIKE 'night%'"
+_DATABASES = "SELECT datname::text FROM pg_database WHERE datname LIKE '%!_restoring!_%' ESCAPE '!'"
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -90,59 +88,56 @@ def migrated(
     tmp_path_factory: pytest.TempPathFactory,
     new_target: Any,
     open_migration: Any,
-) -> tuple[str, Settings]:
-    """Migrate once; return the target and its settings."""
+    copy_postgres: Any,
+) -> tuple[Settings, str]:
+    """Migrate once and take a backup of it; return the settings, and a copy of the target that nobody touches."""
     folder = tmp_path_factory.mktemp("migrated")
     url = new_target(request.param, folder)
     with open_migration(folder, url) as migration:
         migration.migrate()
-    return url, migration.settings
+    take_backup(url, migration.settings.backups)
+    if "://" in url:
+        return migration.settings, copy_postgres(url)
+    return migration.settings, str(shutil.copy(url, folder / "model"))
 
 
-def _remade(url: str, name: str, model: str, run_sql: Any) -> None:
-    """Make the target anew as a copy of another, or empty: with no trace of what happened in it."""
+@pytest.fixture
+def night(migrated: tuple[Settings, str], tmp_path: Path, run_sql: Any) -> Iterator[Night]:
+    """Return a migrated target, its two backups for this test alone, and a service that runs."""
+    settings, model = migrated
+    api = Api(tmp_path / "api")
+    shutil.copytree(settings.backups, tmp_path / "backups")
+    changed = {"backup_dir": tmp_path / "backups", "log_dir": tmp_path / "logs", **api.settings}
+    url = str(settings.target_db)
+
+    def made_again() -> None:
+        _make_again(url, model, run_sql)
+
+    made_again()
+    api.start()
+    loaded, before = list_backups(tmp_path / "backups")
+    try:
+        yield Night(url, settings.model_copy(update=changed), before, loaded, api, run_sql, made_again)
+    finally:
+        api.end()
+
+
+def _make_again(url: str, model: str, run_sql: Any) -> None:
+    """Make the target anew as a copy of another, with no trace of what happened in it."""
     if "://" not in url:
         for path in Path(url).parent.glob(f"{Path(url).name}*"):
             path.unlink()
-        if model:
-            shutil.copy(model, url)
+        shutil.copy(model, url)
         return
-    for (other,) in run_sql(_server(url), f"SELECT datname::text FROM pg_database WHERE datname LIKE '{name}%'"):  # noqa: S608
-        run_sql(_server(url), f"DROP DATABASE {other} WITH (FORCE)")
-    template = model.rpartition("?")[0].rpartition("/")[2] or "template0"
-    run_sql(_server(url), f"CREATE DATABASE {name} TEMPLATE {template}")
+    for (name,) in run_sql(_server(url), "SELECT datname::text FROM pg_database"):
+        if name == _name(url) or name.startswith(f"{_name(url)}_re"):
+            run_sql(_server(url), f"DROP DATABASE {name} WITH (FORCE)")
+    run_sql(_server(url), f"CREATE DATABASE {_name(url)} TEMPLATE {_name(model)}")
 
 
 def _server(url: str) -> str:
     start, _, query = url.rpartition("?")
     return f"{start.rpartition('/')[0]}/accounts?{query}"
-
-
-@pytest.fixture
-def night(migrated: tuple[str, Settings], tmp_path: Path, run_sql: Any) -> Iterator[Night]:
-    """Return a migrated target of this test alone, its two backups, and a service that runs."""
-    model, settings = migrated
-    name = f"night_{next(_NUMBERS)}"
-    url = str(tmp_path / "accounts.db") if "://" not in model else model.replace(f"/{_name(model)}?", f"/{name}?")
-    api = Api(tmp_path / "api")
-    chosen = settings.model_copy(
-        update={"target_db": url, "backup_dir": tmp_path / "backups", "log_dir": tmp_path / "logs", **api.settings}
-    )
-    _remade(url, name, "", run_sql)
-    before = take_backup(url, chosen.backups)
-
-    def made_again() -> None:
-        _remade(url, name, model, run_sql)
-        # the copy is younger than its model: it was migrated after the backup
-        run_sql(url, "UPDATE migration_batch SET loaded_at = '2100-01-01 00:00:00'")
-
-    made_again()
-    loaded = take_backup(url, chosen.backups)
-    api.start()
-    try:
-        yield Night(url, chosen, before, loaded, api, run_sql, made_again)
-    finally:
-        api.end()
 
 
 def _name(url: str) -> str:
@@ -299,7 +294,7 @@ def test_a_service_that_cannot_be_started_is_told_with_what_the_target_is(night:
 
 
 def test_a_migration_over_a_rollback_whose_service_did_not_come_up_is_rolled_back_anew(
-    night: Night, migrated: tuple[str, Settings]
+    night: Night,
 ) -> None:
     """The old rollback is history: it must not pass for one of what was migrated since."""
     night.under(service_start="false").refused()
@@ -417,7 +412,7 @@ def test_killed_between_two_renames_it_goes_on(night: Night, rolling_back: Rolli
     if night.is_sqlite:
         place = Path(night.url)
         place.rename(place.with_name(night.left[0].replace(".restoring-", ".replaced-")))
-        place.with_name("accounts.db-wal").write_bytes(b"of the replaced file")
+        place.with_name(f"{place.name}-wal").write_bytes(b"of the replaced file")
     done = night.roll_back()
     assert (done.backup, content(night.url), night.left) == (night.loaded, loaded, [])
     if night.is_sqlite:
@@ -495,9 +490,10 @@ class TestADatabase:
 
     def test_it_keeps_its_settings_grants_and_owner(self, night: Night) -> None:
         name = _name(night.url)
-        clerk = f"clerk_{name}"
+        clerk = f"clerk_of_{name}"
         night.run_sql(
             night.url,
+            f"DROP ROLE IF EXISTS {clerk}",
             f"CREATE ROLE {clerk} LOGIN",
             f"ALTER DATABASE {name} SET work_mem = '9MB'",
             f'ALTER DATABASE {name} SET search_path = public, "$user"',
@@ -534,7 +530,7 @@ class TestADatabase:
     def clerks(self, night: Night) -> Night:
         """Return the night of a role that owns the database and its tables, and may not make databases."""
         name = _name(night.url)
-        clerk = f"owner_{name}"
+        clerk = f"owner_of_{name}"
         tables = [
             table
             for (table,) in night.run_sql(
@@ -543,6 +539,7 @@ class TestADatabase:
         ]
         night.run_sql(
             night.url,
+            f"DROP ROLE IF EXISTS {clerk}",
             f"CREATE ROLE {clerk} LOGIN",
             f"ALTER DATABASE {name} OWNER TO {clerk}",
             *(f'ALTER TABLE "{table}" OWNER TO {clerk}' for table in tables),
