@@ -3,6 +3,7 @@
 A target is migrated once for each engine; each test has a copy of it, and backups and a service of its own.
 """
 
+import fcntl
 import json
 import os
 import shlex
@@ -10,12 +11,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from accounts_migration.databases.postgres_session import lock_number
 from accounts_migration.databases.target import open_target
 from accounts_migration.errors import MigrationError, UsageError
 from accounts_migration.operations.backup import Backup, list_backups, take_backup
@@ -144,6 +147,9 @@ def _name(url: str) -> str:
     return url.rpartition("?")[0].rpartition("/")[2]
 
 
+# what does not depend on the engine
+of_a_file = pytest.mark.parametrize("migrated", ["sqlite"], indirect=True)
+
 CHANGES = (
     "UPDATE account SET balance = 7 WHERE account_id = 'ACCT-00000001'",
     'INSERT INTO "transaction" VALUES'
@@ -208,6 +214,7 @@ def test_discarded_rows_are_written_into_files_first(night: Night) -> None:
     assert (night.rows, night.api.runs) == (None, True)
 
 
+@of_a_file
 def test_where_the_migrations_own_rows_are_known_no_longer_it_is_not_guessed(night: Night, tmp_path: Path) -> None:
     without = night.under(staging=str(tmp_path / "elsewhere"), migration_home=tmp_path / "elsewhere")
     told = without.refused()
@@ -221,6 +228,7 @@ def test_where_the_migrations_own_rows_are_known_no_longer_it_is_not_guessed(nig
     assert exported == {"account-present.csv": 3, "transaction-present.csv": 2}
 
 
+@of_a_file
 def test_a_backup_that_was_changed_is_found_out_before_anything_is_stopped(night: Night) -> None:
     assert night.loaded.path is not None
     content_before = content(night.url)
@@ -241,6 +249,7 @@ def test_a_backup_that_restores_to_something_else_is_found_out_before_anything_i
     assert (night.api.commands, night.left, night.journals) == ([], [], [])
 
 
+@of_a_file
 def test_a_name_that_is_no_backup_of_this_target_is_wrong_usage(night: Night, tmp_path: Path) -> None:
     other = take_backup(str(tmp_path / "other.db"), night.settings.backups)
     for name in ("target-nothing", other.backup_id, str(tmp_path)):
@@ -253,6 +262,7 @@ def test_a_name_that_is_no_backup_of_this_target_is_wrong_usage(night: Night, tm
     assert night.api.commands == []
 
 
+@of_a_file
 def test_a_service_that_cannot_be_stopped_goes_on_as_it_was(night: Night) -> None:
     before = content(night.url)
     told = night.under(service_stop="false").refused()
@@ -261,6 +271,7 @@ def test_a_service_that_cannot_be_stopped_goes_on_as_it_was(night: Night) -> Non
     assert (content(night.url), night.api.runs, night.left, night.journals) == (before, True, [], [])
 
 
+@of_a_file
 def test_writes_between_the_comparison_and_the_stop_are_not_lost(night: Night, tmp_path: Path) -> None:
     """The service writes until it is stopped: so it is compared again, and the service started as it was."""
     program = tmp_path / "stop.py"
@@ -276,6 +287,7 @@ def test_writes_between_the_comparison_and_the_stop_are_not_lost(night: Night, t
     assert night.run_sql(night.url, "SELECT count(*) FROM account WHERE balance = 7") == [(1,)]
 
 
+@of_a_file
 def test_a_service_that_does_not_become_healthy_is_told_and_the_same_command_goes_on(night: Night) -> None:
     stop = f"sh -c 'kill {(night.api.folder / 'pid').read_text()}'"
     told = night.under(service_timeout=0.5, service_stop=stop, service_start="true").refused()
@@ -287,12 +299,14 @@ def test_a_service_that_does_not_become_healthy_is_told_and_the_same_command_goe
     assert night.api.commands == ["start"]
 
 
+@of_a_file
 def test_a_service_that_cannot_be_started_is_told_with_what_the_target_is(night: Night) -> None:
     told = night.under(service_start="false").refused(to=night.loaded.backup_id)
     assert told.what == "Cannot start the service"
     assert f"The target is rolled back to {night.loaded.backup_id}, whole" in told.remedy
 
 
+@of_a_file
 def test_a_migration_over_a_rollback_whose_service_did_not_come_up_is_rolled_back_anew(
     night: Night,
 ) -> None:
@@ -304,6 +318,7 @@ def test_a_migration_over_a_rollback_whose_service_did_not_come_up_is_rolled_bac
     assert (night.roll_back().backup, night.rows) == (night.before, None)
 
 
+@of_a_file
 def test_nothing_is_migrated_over_a_rollback_that_is_not_complete(night: Night, rolling_back: RollingBack) -> None:
     backups = BackupResource(TargetResource(night.url), night.settings.backups, None, 30)
     rolling_back.run(night.settings, night.url, kill_at="keeping the target aside")
@@ -316,29 +331,35 @@ def test_nothing_is_migrated_over_a_rollback_that_is_not_complete(night: Night, 
 
 def test_two_at_once_are_refused(night: Night) -> None:
     """A migration holds the target, or a rollback does: the other one is refused at once."""
-    holding = (
-        "import sys\nfrom accounts_migration.databases.target import open_target\n"
-        "with open_target(sys.argv[1]) as target, target.lock():\n    print('held', flush=True); sys.stdin.read()"
-    )
-    words = [sys.executable, "-c", holding, night.url]
-    holder = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603
-    try:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
+    with _held(night) as is_held:
         told = night.refused()
-        assert told.what.startswith("Cannot roll back ")
-        assert ("another migration is writing" in told.why or "a migration or another rollback" in told.why) is True
-    finally:
-        holder.communicate()
-    refusals = []
+    assert (is_held, told.what.startswith("Cannot roll back "), night.api.commands) == (True, True, [])
+    assert told.remedy.startswith("Wait for it to end, or stop it")
+    held = []
 
     def try_to_migrate(sentence: str) -> None:
         if sentence.startswith("keeping the target aside"):
-            done = subprocess.run(words, input="", capture_output=True, text=True, check=False)  # noqa: S603
-            refusals.append("another migration is writing to" in done.stderr)
+            with _held(night) as is_held:
+                held.append(is_held)
 
     rollback(night.settings, night.url, tell=try_to_migrate)
-    assert (refusals, night.api.commands) == ([True], ["stop", "start"])
+    assert (held, night.api.commands) == ([False], ["stop", "start"])
+
+
+@contextmanager
+def _held(night: Night) -> Iterator[bool]:
+    """Take the lock of a migration as another process would; yields whether it was free."""
+    if night.is_sqlite:
+        with Path(f"{night.url}.lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+        return
+    with open_target(night.url) as other:
+        yield bool(other.session.value(f"SELECT pg_try_advisory_lock({lock_number('migration')})"))
 
 
 def test_a_target_that_was_deleted_comes_back(night: Night) -> None:
@@ -370,23 +391,24 @@ STEPS = (
 )
 
 
-@pytest.mark.parametrize("with_rows", [False, True], ids=["to nothing", "to rows"])
-def test_killed_at_any_step_and_run_again_it_ends_complete(
-    night: Night, rolling_back: RollingBack, with_rows: bool
+@pytest.mark.parametrize(("with_rows", "steps"), [(False, STEPS[3:5]), (True, STEPS)], ids=["to nothing", "to rows"])
+def test_killed_at_each_step_in_turn_and_run_again_it_ends_complete(
+    night: Night, rolling_back: RollingBack, with_rows: bool, steps: tuple[str, ...]
 ) -> None:
+    """Begun again after each kill, it is killed at the next step: until then the target is whole, old or new."""
     words = {"discard_changes": True, **({"to": night.loaded.backup_id} if with_rows else {})}
     wanted = content(night.url) if with_rows else None
-    for step in STEPS:
-        night.made_again()
-        night.run_sql(night.url, CHANGES[0])
-        night.api.start()
+    night.run_sql(night.url, CHANGES[0])
+    changed = content(night.url)
+    for step in steps:
         ended, told = rolling_back.run(night.settings, night.url, kill_at=step, **words)
         assert (ended, told[-1][: len(step)]) == ("killed", step)
-        ended, told = rolling_back.run(night.settings, night.url, **words)
-        assert (ended, told[-1]) == ("ended", STEPS[-1])
-        assert (night.rows, night.api.runs, night.left) == (wanted, True, []), step
-    journals = [json.loads((path / "rollback.json").read_text()) for path in night.journals]
-    assert [journal["steps"][-1] for journal in journals] == ["ended"] * len(STEPS)
+        assert night.rows == (wanted if step in STEPS[4:] else changed)
+    ended, told = rolling_back.run(night.settings, night.url, **words)
+    assert (ended, told[-1]) == ("ended", STEPS[-1])
+    assert (night.rows, night.api.runs, night.left) == (wanted, True, [])
+    [journal] = night.journals
+    assert json.loads((journal / "rollback.json").read_text())["steps"][-1] == "ended"
 
 
 def test_a_full_disk_leaves_everything_as_it_was(night: Night, rolling_back: RollingBack) -> None:
@@ -421,6 +443,7 @@ def test_killed_between_two_renames_it_goes_on(night: Night, rolling_back: Rolli
         night.roll_back(to="another")
 
 
+@of_a_file
 def test_another_backup_is_refused_while_a_rollback_is_not_complete(night: Night, rolling_back: RollingBack) -> None:
     rolling_back.run(night.settings, night.url, kill_at="keeping the target aside", to=night.loaded.backup_id)
     with pytest.raises(
@@ -430,7 +453,7 @@ def test_another_backup_is_refused_while_a_rollback_is_not_complete(night: Night
     assert night.roll_back(to=night.loaded.backup_id).backup == night.loaded
 
 
-@pytest.mark.parametrize("migrated", ["sqlite"], indirect=True)
+@of_a_file
 class TestAFile:
     """What only a SQLite file has: sidecars, an owner, programs that hold it open, and damage."""
 
