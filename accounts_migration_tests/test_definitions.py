@@ -73,7 +73,10 @@ ASSETS = {
         "validation",
         ["validation/plausibility", "validation/reconciliation", "validation/second_reading"],
     ),
-    "post_migration/optimised": ("post_migration", ["target/constraints"]),
+    "post_migration/optimised": (
+        "post_migration",
+        ["target/constraints", "validation/reconciliation", "validation/referential_integrity"],
+    ),
     "post_migration/application": ("post_migration", ["post_migration/optimised"]),
     "post_migration/api": ("post_migration", ["post_migration/application"]),
     "post_migration/user_workflows": ("post_migration", ["post_migration/optimised"]),

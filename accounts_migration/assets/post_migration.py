@@ -14,6 +14,7 @@ import dagster as dg
 from accounts_migration.assets.constraints import CONSTRAINTS
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.items import DONE, FAILED, NOT_CONFIGURED, Item, check_result
+from accounts_migration.assets.validation import INTEGRITY, RECONCILIATION
 from accounts_migration.databases.target import Target
 from accounts_migration.databases.upkeep import Optimised
 from accounts_migration.databases.workflows import AMOUNTS, WORKFLOWS, Answer, Workflow
@@ -48,7 +49,8 @@ def optimised_asset(checked: Sequence[dg.AssetsDefinition]) -> dg.AssetsDefiniti
     @dg.asset(
         key=OPTIMISED,
         group_name=GROUP,
-        deps=[CONSTRAINTS],
+        # in one run with them, their checks must stand before it asks for them
+        deps=[CONSTRAINTS, INTEGRITY, RECONCILIATION],
         pool="target",
         kinds={"sql"},
         check_specs=[
