@@ -11,10 +11,10 @@ from typing import Any
 
 import dagster as dg
 
-from accounts_migration.assets.constraints import CONSTRAINTS
+from accounts_migration.assets.constraints import CONSTRAINTS, RECONCILIATION
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.items import DONE, FAILED, NOT_CONFIGURED, Item, check_result
-from accounts_migration.assets.validation import INTEGRITY, RECONCILIATION
+from accounts_migration.assets.validation import INTEGRITY
 from accounts_migration.databases.target import Target
 from accounts_migration.databases.upkeep import Optimised
 from accounts_migration.databases.workflows import AMOUNTS, WORKFLOWS, Answer, Workflow
