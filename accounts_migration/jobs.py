@@ -112,6 +112,8 @@ def build_rollback_job(target: str | None = None) -> dg.JobDefinition:
     @dg.job(
         name=ROLLBACK_JOB,
         tags={} if target is None else {TARGET_TAG: target},
+        # the target is for a person to type: launched as it is, the job refuses and names it
+        config={**_LOGGED, "ops": {roll_back.name: {"config": {"target": ""}}}},
         description="Put a proved backup in the place of the target, which the config has to name.",
     )
     def rollback() -> None:

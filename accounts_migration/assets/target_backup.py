@@ -88,6 +88,12 @@ def _metadata(backup: Backup) -> dict[str, Any]:
         "rows": backup.rows,
         "tables": dg.MetadataValue.md("\n".join(lines) if tables else "none"),
         "version": backup.version,
-        "proved by": "restoring it" if backup.restored else backup.remark,
+        "proved by": _proof(backup),
         "seconds": backup.seconds,
     }
+
+
+def _proof(backup: Backup) -> str:
+    if backup.path is None:
+        return "nothing: there is no file to restore"
+    return "restoring it" if backup.restored else backup.remark

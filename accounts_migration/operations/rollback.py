@@ -161,7 +161,7 @@ class _Rolling:
                 self._stop()
             if not self._journal.did(_PUT_BACK):
                 self._put_back()
-        except (MigrationError, OSError, KeyboardInterrupt) as error:
+        except BaseException as error:  # whatever it is, the service must not stay stopped
             raise self._given_up(error) from error
         return self._bring_up()
 
@@ -259,6 +259,9 @@ class _Rolling:
         elif isinstance(error, OSError):
             what, why = f"Cannot roll back {self._engine.name}", error.strerror or str(error)
             remedy = "Look at the disk and the rights of this user, then run again"
+        elif isinstance(error, Exception):
+            what, why = f"Cannot roll back {self._engine.name}", f"a fault of this program, {type(error).__name__}"
+            remedy = "Please report it"
         else:
             what, why, remedy = "The rollback was stopped", "somebody asked for it, as Ctrl-C does", "Run it again"
         try:

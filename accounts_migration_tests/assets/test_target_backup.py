@@ -48,7 +48,7 @@ def test_a_load_takes_a_backup_before_its_first_write_and_a_rollback_goes_back_t
     assert (told["backup"], told["rows"], told["proved by"]) == (
         list_backups(migration.settings.backups)[0].backup_id,
         0,
-        "restoring it",
+        "nothing: there is no file to restore",
     )
     assert migration.checks(BACKUP) == {("restored_and_compared", None): "SUCCEEDED"}
     # a single batch again, as a person does in the UI: it is not made to wait for a backup of everything
@@ -56,9 +56,14 @@ def test_a_load_takes_a_backup_before_its_first_write_and_a_rollback_goes_back_t
     assert held(migration) == [empty]
     # the whole load again: now the backup holds rows
     assert migration.run(job="load", batch="2024-02").success
-    assert (held(migration), migration.metadata(BACKUP)["rows"]) == ([empty, "data"], 34)
+    told = migration.metadata(BACKUP)
+    assert (held(migration), told["rows"], told["proved by"]) == ([empty, "data"], 34, "restoring it")
     location = list_backups(migration.settings.backups)[0].target
 
+    unnamed = migration.definitions.resolve_job_def("rollback").execute_in_process(
+        instance=migration.instance, raise_on_error=False
+    )
+    assert f"Cannot roll back : the target is {location}" in migration.refusals(unnamed)["roll_back"]
     refused = rolled_back(migration, target="another")
     assert "Cannot roll back another: the target is " in migration.refusals(refused)["roll_back"]
     assert migration.books() != {}
