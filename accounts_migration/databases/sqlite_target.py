@@ -280,7 +280,15 @@ def acquire_lock(path: Path, name: str) -> Release:
         # whoever held it found no target to keep it beside, and removed it between our opening and our locking
         os.close(descriptor)
         descriptor = _locked(beside, name)
+    _give_to_owner(descriptor, path if path.exists() else path.parent)
     return lambda: _release_lock(descriptor, beside, path)
+
+
+def _give_to_owner(descriptor: int, model: Path) -> None:
+    """Give root's lock file to the owner of the target, who could not open it the next time."""
+    owner = model.stat()
+    if os.geteuid() == 0 and os.fstat(descriptor).st_uid != owner.st_uid:
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def _release_lock(descriptor: int, beside: Path, path: Path) -> None:

@@ -209,6 +209,11 @@ def list_backups(folder: Path, target: str | None = None) -> list[Backup]:
     return [backup for backup in found if backup is not None and target in (None, backup.target)]
 
 
+def count_closed(folder: Path) -> int:
+    """Return how many backups in BACKUP_DIR this user may not read: another user took them."""
+    return sum(not os.access(path, os.R_OK | os.X_OK) for path in folder.glob(f"{_PREFIX}*"))
+
+
 def latest_backup(folder: Path, target: str) -> Backup | None:
     """Return the newest backup of a target; None where there is none."""
     return next(iter(list_backups(folder, target)), None)

@@ -23,6 +23,7 @@ from accounts_migration.errors import MigrationError, UsageError
 from accounts_migration.operations.backup import (
     Backup,
     backup_before,
+    count_closed,
     engine_of,
     find_backup,
     list_backups,
@@ -316,9 +317,14 @@ def _chosen(engine: Engine, folder: Path, target: str, to: str | None) -> Backup
 
 
 def _others(folder: Path, target: str) -> str:
-    """Return of which other targets there are backups: a URL may be spelled in two ways."""
+    """Return of which other targets there are backups, since a URL may be spelled in two ways; and what is not ours."""
+    if folder.exists() and not os.access(folder, os.R_OK | os.X_OK):
+        return "; it is another user's, and closed to this one"
     others = sorted({backup.target for backup in list_backups(folder)} - {target})
-    return f"; there are backups of {', '.join(others[:3])}" if others else ""
+    closed = count_closed(folder)
+    return (f"; there are backups of {', '.join(others[:3])}" if others else "") + (
+        f"; {closed} backups there are another user's, and closed to this one" if closed else ""
+    )
 
 
 def _copy_of(backup: Backup) -> Copy:

@@ -27,6 +27,7 @@ _NOT_CONFIGURED = "there is no service here: SERVICE_STOP and SERVICE_START are 
 _EMPTY = "there is no command to {} a service: its setting is empty"
 _SYSTEMD = Path("/run/systemd/system")
 _SECONDS_BETWEEN_QUESTIONS = 0.1
+_SERVER_ERROR = 500
 _SECONDS_FOR_AN_ANSWER = 5.0
 _MOST_CHARACTERS_TOLD = 300
 # a proxy of the environment is not asked: the service is on this machine
@@ -133,8 +134,9 @@ class Service:
         )
 
     def _wait_until_silent(self) -> None:
+        """Wait until it answers no more; a server error is the answer of a proxy before a service that is gone."""
         deadline = time.monotonic() + self.timeout
-        while self.ask() is not None:
+        while (self.ask() or _SERVER_ERROR) < _SERVER_ERROR:
             if time.monotonic() >= deadline:
                 raise MigrationError(
                     "The service was not stopped",

@@ -464,7 +464,8 @@ class TestAFile:
             os.chown(place, 65534, 65534)
         before = place.stat()
         night.roll_back(to=night.loaded.backup_id)
-        after = place.stat()
+        after, lock = place.stat(), place.with_name(f"{place.name}.lock").stat()
+        assert (lock.st_uid, lock.st_gid) == (before.st_uid, before.st_gid)
         assert after.st_ino != before.st_ino
         assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
 

@@ -68,6 +68,13 @@ def test_a_service_that_goes_on_answering_was_not_stopped(api: Api) -> None:
         one.stop()
 
 
+def test_a_proxy_that_answers_for_a_stopped_service_does_not_pass_for_it(api: Api) -> None:
+    api.start()
+    api.answers(502)
+    one = service(**api.settings | {"service_stop": "true"})
+    assert one.stop() == "the service was stopped (true)"
+
+
 @pytest.mark.parametrize(
     ("command", "why"),
     [
