@@ -18,7 +18,7 @@ from accounts_migration.databases.provisioning import (
     incompressible,
 )
 from accounts_migration.databases.session import Session
-from accounts_migration.databases.target_schema import TABLES
+from accounts_migration.databases.target_schema import TABLES, parents_of
 
 OLDEST_VERSION = 120000
 """As server_version_num; older ones know no generated columns, which the look at the tables asks for."""
@@ -28,7 +28,7 @@ CONNECTIONS_USED = 4
 
 _ROWS_SENT = 16
 _PROBE = "migration_preflight"
-_RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
+_RIGHTS, _TO_REFER = ("SELECT", "INSERT", "UPDATE", "DELETE"), "REFERENCES"
 
 
 def provisioning(session: Session) -> Provisioning:
@@ -83,23 +83,26 @@ def denied(session: Session, unconstrained: Collection[str]) -> list[str]:
     if schema is None:
         return ["no schema is selected: the one that search_path names does not exist, or may not be used"]
     names = ", ".join(f"'{name}'" for name in TABLES)
-    lacking = ", ".join(f"NOT has_table_privilege(c.oid, '{right}')" for right in _RIGHTS)
+    lacking = ", ".join(f"NOT has_table_privilege(c.oid, '{right}')" for right in (*_RIGHTS, _TO_REFER))
     tables = {
-        name: (owned, [right for right, is_lacking in zip(_RIGHTS, rights, strict=True) if is_lacking])
+        name: (owned, {right for right, is_lacking in zip((*_RIGHTS, _TO_REFER), rights, strict=True) if is_lacking})
         for name, owned, *rights in session.execute(
             f"SELECT c.relname::text, pg_has_role(c.relowner, 'USAGE'), {lacking} FROM pg_class AS c"
             f" WHERE c.relnamespace = current_schema()::regnamespace AND c.relname IN ({names}) ORDER BY 1"
         )
     }
+    referred = {parent for child in unconstrained for _, parent in parents_of(child)}
     found = []
     if not may_use:
         found.append(f"{role} lacks USAGE on the schema {schema}")
-    if not may_create and len(tables) < len(TABLES):
+    # an index wants it, too
+    if not may_create and (len(tables) < len(TABLES) or unconstrained):
         found.append(f"{role} lacks CREATE on the schema {schema}")
     if not may_make_temporary:
         found.append(f"{role} lacks TEMPORARY on the database")
-    for name, (owned, rights) in tables.items():
-        if rights:
+    for name, (owned, missing) in tables.items():
+        wanted = (*_RIGHTS, _TO_REFER) if name in referred else _RIGHTS
+        if rights := [right for right in wanted if right in missing]:
             found.append(f"{role} lacks {', '.join(rights)} on the table {name}")
         if name in unconstrained and not owned:
             found.append(f"{role} does not own the table {name}, whose keys and indexes are still to be added")

@@ -110,19 +110,36 @@ def test_rights_that_lack_on_tables_that_stand(postgres_url: str, as_role: Calla
     tables = "product, customer, account, transaction, migration_batch, migration_batch_row, migration_defect, "
     tables += "migration_snapshot"
     url = as_role(
-        f"GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO {{role}}", "REVOKE DELETE, UPDATE ON customer FROM {role}"
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO {{role}}",
+        "REVOKE DELETE, UPDATE ON customer FROM {role}",
     )
     unowned = "does not own the table {}, whose keys and indexes are still to be added"
     assert denied(url) == [
+        "lacks CREATE on the schema public",
+        "lacks REFERENCES on the table account",
         unowned.format("account"),
-        "lacks UPDATE, DELETE on the table customer",
+        "lacks UPDATE, DELETE, REFERENCES on the table customer",
         unowned.format("customer"),
+        "lacks REFERENCES on the table product",
         unowned.format("product"),
         unowned.format("transaction"),
     ]
     with open_target(postgres_url) as target:
         target.constrain()
     assert denied(url) == ["lacks UPDATE, DELETE on the table customer"], "nothing is left to be added"
+
+
+def test_an_owner_who_may_not_create_cannot_add_the_indexes(postgres_url: str, as_role: Callable[..., str]) -> None:
+    with open_target(postgres_url) as target:
+        target.prepare()
+    names = ("product", "customer", "account", "transaction")
+    url = as_role(
+        *(f"ALTER TABLE {name} OWNER TO {{role}}" for name in names),
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
+    )
+    assert denied(url) == ["lacks CREATE on the schema public"]
+    with open_target(url) as target, pytest.raises(MigrationError, match="this role lacks a right"):
+        target.constrain()
 
 
 @pytest.mark.parametrize(
