@@ -75,7 +75,12 @@ ASSETS = {
     ),
     "post_migration/optimised": (
         "post_migration",
-        ["target/constraints", "validation/reconciliation", "validation/referential_integrity"],
+        [
+            "validation/content",
+            "validation/reconciliation",
+            "validation/referential_integrity",
+            "validation/second_reading",
+        ],
     ),
     "post_migration/application": ("post_migration", ["post_migration/optimised"]),
     "post_migration/api": ("post_migration", ["post_migration/application"]),

@@ -11,10 +11,11 @@ from typing import Any
 
 import dagster as dg
 
-from accounts_migration.assets.constraints import CONSTRAINTS, RECONCILIATION
+from accounts_migration.assets.constraints import RECONCILIATION
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.items import DONE, FAILED, NOT_CONFIGURED, Item, check_result
-from accounts_migration.assets.validation import INTEGRITY
+from accounts_migration.assets.second_reading import SECOND_READING
+from accounts_migration.assets.validation import CONTENT, INTEGRITY
 from accounts_migration.databases.target import Target
 from accounts_migration.databases.upkeep import Optimised
 from accounts_migration.databases.workflows import AMOUNTS, WORKFLOWS, Answer, Workflow
@@ -49,8 +50,8 @@ def optimised_asset(checked: Sequence[dg.AssetsDefinition]) -> dg.AssetsDefiniti
     @dg.asset(
         key=OPTIMISED,
         group_name=GROUP,
-        # in one run with them, their checks must stand before it asks for them
-        deps=[CONSTRAINTS, INTEGRITY, RECONCILIATION],
+        # whoever materializes everything at once has the proof before what comes after it
+        deps=[INTEGRITY, RECONCILIATION, CONTENT, SECOND_READING],
         pool="target",
         kinds={"sql"},
         check_specs=[
