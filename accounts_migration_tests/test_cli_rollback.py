@@ -1,6 +1,8 @@
 """`accounts-migration backup` and `rollback`, as a person starts them at night."""
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,20 @@ def test_a_night_with_a_migration_that_is_taken_back(tmp_path: Path, here: Here)
     )
     log = max((tmp_path / "var" / "logs").glob("*.log"), key=lambda path: path.stat().st_mtime_ns).read_text()
     assert "keeping the target aside and putting the backup in its place" in log
+
+
+@pytest.mark.parametrize(("answer", "status"), [("no", 2), ("", 2), ("yes", 1)])
+def test_at_a_terminal_it_asks_before_it_begins(
+    answer: str, status: int, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyboard, terminal = os.openpty()
+    os.write(keyboard, f"{answer}\n".encode())
+    with os.fdopen(terminal) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        said = here("rollback", "accounts.db")
+    os.close(keyboard)
+    told = "There is no backup to roll" if status == 1 else "you did not type yes"
+    assert (said.status, told in said.err) == (status, True)
 
 
 @pytest.mark.parametrize(

@@ -288,6 +288,32 @@ def test_writes_between_the_comparison_and_the_stop_are_not_lost(night: Night, t
 
 
 @of_a_file
+@pytest.mark.parametrize(
+    ("raised", "what", "why"),
+    [
+        (KeyboardInterrupt, "The rollback was stopped", "somebody asked for it, as Ctrl-C does"),
+        (RuntimeError, "Cannot roll back ", "a fault of this program, RuntimeError"),
+        (OSError(28, "No space left on device"), "Cannot roll back ", "No space left on device"),
+    ],
+    ids=["Ctrl-C", "fault", "disk"],
+)
+def test_whatever_stops_it_the_service_does_not_stay_stopped(
+    night: Night, raised: BaseException, what: str, why: str
+) -> None:
+    def stopped(sentence: str) -> None:
+        if sentence.startswith("keeping the target aside"):
+            raise raised
+
+    before = content(night.url)
+    with pytest.raises(MigrationError) as told:
+        rollback(night.settings, night.url, tell=stopped)
+    assert (told.value.what.startswith(what), told.value.why) == (True, why)
+    assert "The target is as it was; the service was started (" in told.value.remedy
+    assert (content(night.url), night.api.commands, night.api.runs) == (before, ["stop", "start"], True)
+    assert (night.left, night.journals) == ([], [])
+
+
+@of_a_file
 def test_a_service_that_does_not_become_healthy_is_told_and_the_same_command_goes_on(night: Night) -> None:
     stop = f"sh -c 'kill {(night.api.folder / 'pid').read_text()}'"
     told = night.under(service_timeout=0.5, service_stop=stop, service_start="true").refused()

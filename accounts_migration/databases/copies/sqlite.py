@@ -6,6 +6,7 @@ program that opens the files (`sqlite_file`), and what is alike for both engines
 
 import errno
 import fcntl
+import filecmp
 import json
 import os
 import shutil
@@ -129,6 +130,8 @@ class SqliteEngine(Engine):
         else:
             copy_file(what.copy.file, beside)
             differences = what.copy.figures.differences(self.counted(beside))
+            if not filecmp.cmp(what.copy.file, beside, shallow=False):
+                differences.insert(0, "its bytes differ")
             if differences:
                 raise MigrationError(
                     f"Cannot restore {what.copy.file}",
