@@ -23,8 +23,8 @@ from accounts_migration.databases.target_schema import TABLES, parents_of
 OLDEST_VERSION = 120000
 """As server_version_num; older ones know no generated columns, which the look at the tables asks for."""
 
-CONNECTIONS_USED = 4
-"""By a migration at once: its lock, its writing, its reading back, and one to look."""
+CONNECTIONS_USED = 6
+"""By a migration at once, at most: the command and its lock, a load, and what reads back and counts beside it."""
 
 _ROWS_SENT = 16
 _PROBE = "migration_preflight"
@@ -47,17 +47,17 @@ def provisioning(session: Session) -> Provisioning:
         wanting.append("it is a standby, which cannot be written")
     elif read_only:
         wanting.append("it is read-only for this role")
-    # the one that asks is free again when it has asked
-    if free + 1 < CONNECTIONS_USED:
-        wanting.append(f"{free + 1} connections are free for this role, and a migration uses {CONNECTIONS_USED}")
-    facts = {"version": f"PostgreSQL {version}", "encoding": encoding, "free connections": free + 1}
+    if free < CONNECTIONS_USED:
+        wanting.append(f"{free} connections are free for this role, and a migration uses {CONNECTIONS_USED}")
+    facts = {"version": f"PostgreSQL {version}", "encoding": encoding, "free connections": free}
     return Provisioning(facts, tuple(wanting))
 
 
-# what is left of the smallest limit: the server's, less what it keeps for others, the database's, the role's; the last
-# two do not hold for a superuser
+# what is left of the smallest limit: the server's, less what it keeps for others, the database's, the role's (the last
+# two do not hold for a superuser); and those that are ours already
 _FREE_CONNECTIONS = (
-    "SELECT least("
+    "SELECT (SELECT count(*) FROM pg_stat_activity AS a"
+    "  WHERE a.usesysid = r.oid AND a.application_name = current_setting('application_name'))::int + least("
     " current_setting('max_connections')::int - (SELECT count(*) FROM pg_stat_activity WHERE datid IS NOT NULL)"
     "  - CASE WHEN r.rolsuper THEN 0 ELSE current_setting('superuser_reserved_connections')::int"
     "   + coalesce(current_setting('reserved_connections', true), '0')::int END,"

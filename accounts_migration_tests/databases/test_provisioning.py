@@ -11,6 +11,7 @@ import pytest
 
 from accounts_migration.databases.target import Target, open_target
 from accounts_migration.errors import MigrationError
+from accounts_migration_tests.commands import Here, write_bank
 
 _ROLES = count(1)
 
@@ -71,7 +72,7 @@ def test_facts_of_a_server(postgres_url: str) -> None:
     with open_target(postgres_url) as target:
         facts = target.provisioning().facts
     assert (str(facts["version"]).partition(" ")[0], facts["encoding"]) == ("PostgreSQL", "UTF8")
-    assert 4 <= int(facts["free connections"]) <= 100
+    assert 6 <= int(facts["free connections"]) <= 100
 
 
 def test_a_role_with_the_rights_to_create_may_do_all(as_role: Callable[..., str]) -> None:
@@ -145,8 +146,8 @@ def test_an_owner_who_may_not_create_cannot_add_the_indexes(postgres_url: str, a
 @pytest.mark.parametrize(
     ("statements", "wanting"),
     [
-        (("ALTER ROLE {role} CONNECTION LIMIT 3",), ["3 connections are free for this role, and a migration uses 4"]),
-        (("ALTER ROLE {role} CONNECTION LIMIT 4",), []),
+        (("ALTER ROLE {role} CONNECTION LIMIT 5",), ["5 connections are free for this role, and a migration uses 6"]),
+        (("ALTER ROLE {role} CONNECTION LIMIT 6",), []),
         (("ALTER ROLE {role} SET default_transaction_read_only = on",), ["it is read-only for this role"]),
     ],
     ids=["few connections", "enough connections", "read-only"],
@@ -154,6 +155,14 @@ def test_an_owner_who_may_not_create_cannot_add_the_indexes(postgres_url: str, a
 def test_what_a_server_wants(statements: tuple[str, ...], wanting: list[str], as_role: Callable[..., str]) -> None:
     with open_target(as_role(*statements)) as target:
         assert list(target.provisioning().wanting) == wanting
+
+
+def test_a_migration_does_with_as_many_connections_as_it_asks_for(
+    tmp_path: Path, as_role: Callable[..., str], here: Here
+) -> None:
+    url = as_role(*ALL, "ALTER ROLE {role} CONNECTION LIMIT 6")
+    source = write_bank(tmp_path / "legacy.db")
+    assert [here("migrate", source, url).status for _ in range(2)] == [0, 0]
 
 
 def test_a_database_without_free_connections_cannot_be_opened(as_role: Callable[..., str]) -> None:
