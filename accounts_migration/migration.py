@@ -34,7 +34,7 @@ from accounts_migration.logs import run_id
 from accounts_migration.partitions import EMPTY
 from accounts_migration.phases import PHASES, Phase, progress, refuse_out_of_order
 from accounts_migration.phases import Progress as PhaseProgress
-from accounts_migration.preflight.checklist import before_writing, refuse_failed, situation
+from accounts_migration.preflight.checklist import before_writing, refuse_failed, share_of, situation
 from accounts_migration.reconciliation.accounting import BatchLaw, laws, total
 from accounts_migration.reconciliation.promises import ControlTotal
 from accounts_migration.resources import LegacyResource, TargetResource, recorded_snapshot
@@ -166,15 +166,7 @@ def _migrate(work: _Work, words: Sequence[str]) -> None:
 
 def _refuse_unready(work: _Work, snapshot: Snapshot, entities: Sequence[Entity], batches: Sequence[str]) -> None:
     """Raise MigrationError where an item of the preflight failed without which nothing may be written."""
-    rows = {entity.name: snapshot.tables[entity.legacy_table] for entity in ENTITIES.values()}
-    moved = sum(
-        sum(rows[entity.name].batches.get(batch, 0) for batch in batches)
-        if entity.batch_column
-        else rows[entity.name].rows
-        for entity in entities
-    )
-    everything = sum(table.rows for table in rows.values())
-    share = moved / everything if everything else 1.0
+    share = share_of(snapshot, [entity.name for entity in entities], batches)
     judged = before_writing(situation(work.settings, snapshot, share), work.database)
     record(work.instance, judged)
     refuse_failed(f"The migration into {work.database.name} is refused, nothing was written", judged)

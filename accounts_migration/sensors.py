@@ -10,6 +10,7 @@ import dagster as dg
 
 from accounts_migration.errors import MigrationError
 from accounts_migration.phases import PHASES, Phase, Progress, next_phase
+from accounts_migration.preflight.checklist import approval, share_of, situation, window
 from accounts_migration.resources import LegacyResource, TargetResource
 from accounts_migration.settings import Settings
 
@@ -65,7 +66,16 @@ def _next(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
             return dg.SkipReason(f"all phases have passed for the snapshot {snapshot.snapshot_id}")
         if phase.number == 1:
             return dg.SkipReason(f"phase 1 has not passed for the snapshot {snapshot.snapshot_id}; start it yourself")
+        closed = _closed(settings, at, phase)
+        if closed:
+            return dg.SkipReason(f"{phase.name} waits: {closed}")
         return dg.RunRequest(run_key=_run_key(phase, at), job_name=phase.name)
+
+
+def _closed(settings: Settings, at: Progress, phase: Phase) -> str:
+    """Return what keeps the phase from beginning now, or nothing: once refused, it would not be started again."""
+    now = situation(settings, at.snapshot, share_of(at.snapshot, phase.entities, at.batches_of(phase)))
+    return "; ".join(item.finding for item in (window(now), approval(now)) if item.blocks)
 
 
 def _phase_under_way(instance: dg.DagsterInstance) -> str | None:

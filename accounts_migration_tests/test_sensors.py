@@ -67,6 +67,11 @@ def test_phases_run_unattended_one_after_the_other(tmp_path: Path, open_migratio
         assert ticks.launch("phase_1_reference")
         assert ticks.asked().run_key != first.run_key, "after phase 1 was run again, phase 2 may be, too"
 
+        tonight = migration.settings.model_copy(update={"migration_window": "2090-01-01T22:00Z/2090-01-02T06:00Z"})
+        waits = ticked(build_defs(settings=tonight), migration.instance)
+        assert isinstance(waits, dg.SkipReason)
+        assert str(waits.skip_message).startswith("phase_2_accounts waits: 2090-01-01T22:00+00:00 to")
+
         waiting = migration.instance.create_run_for_job(migration.definitions.resolve_job_def("phase_2_accounts"))
         assert ticks.tick() == "phase_2_accounts is under way"
         migration.instance.delete_run(waiting.run_id)

@@ -5,7 +5,7 @@ how the list is shown (`accounts_migration.commands.preflight`). Nothing is writ
 temporary table where throughput is measured.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -82,6 +82,18 @@ def situation(settings: Settings, snapshot: Snapshot, share: float = 1.0) -> Sit
     except MigrationError as error:
         unreadable = f"{error.what}: {error.why}"
     return Situation(settings, snapshot, plan, datetime.now(UTC), share, unreadable)
+
+
+def share_of(snapshot: Snapshot, entities: Iterable[str], batches: Iterable[str]) -> float:
+    """Return how much of the source's rows some entities are, those in batches with these batches alone; 0 to 1."""
+    rows = {name: snapshot.tables[entity.legacy_table] for name, entity in ENTITIES.items()}
+    chosen = list(batches)
+    moved = sum(
+        sum(rows[name].batches.get(batch, 0) for batch in chosen) if ENTITIES[name].batch_column else rows[name].rows
+        for name in entities
+    )
+    everything = sum(table.rows for table in rows.values())
+    return moved / everything if everything else 1.0
 
 
 def whole_checklist(
