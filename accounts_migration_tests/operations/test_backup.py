@@ -383,6 +383,15 @@ def test_a_pg_dump_older_than_the_server_is_refused_and_the_version_named(
     assert names(folder) == []
 
 
+def test_pg_dump_may_be_named_as_a_link_or_by_its_name_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = a_pg_dump(tmp_path / "bin", "true")
+    (tmp_path / "bin" / "linked").symlink_to(find_programs(18, None).dump)
+    linked = find_programs(18, tmp_path / "bin" / "linked")
+    assert (linked.folder, linked.restore.exists()) == (tmp_path / "bin", True)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    assert find_programs(18, Path("pg_dump")).dump == program
+
+
 def test_what_is_no_whole_backup_is_passed_over(loaded: str, folder: Path) -> None:
     backup = take_backup(loaded, folder)
     shutil.copytree(backup.folder, folder / "target-20990101T000000.000000Z-00000000")

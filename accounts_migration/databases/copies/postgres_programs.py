@@ -70,7 +70,9 @@ def find_programs(server: int, setting: Path | None) -> Programs:
         MigrationError: None of this version or a newer one is here; names the version that is needed.
     """
     if setting is not None:
-        version = _version_of(setting)
+        # not resolved: Debian's pg_dump is a link to a program that looks at its name
+        program = Path(shutil.which(setting) or setting).absolute()
+        version = _version_of(program)
         if version is None or version < server:
             found = "it is no pg_dump that runs" if version is None else f"it is of version {version}"
             raise UsageError(
@@ -78,7 +80,7 @@ def find_programs(server: int, setting: Path | None) -> Programs:
                 why=f"{found}, and the server is PostgreSQL {server}",
                 remedy=f"Name a pg_dump of version {server} or newer",
             )
-        return Programs(setting.resolve().parent, setting, version)
+        return Programs(program.parent, program, version)
     found_here = {version: path for path in reversed([*_candidates()]) if (version := _version_of(path)) is not None}
     usable = [version for version in found_here if version >= server]
     if not usable:
