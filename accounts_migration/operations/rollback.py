@@ -172,9 +172,9 @@ class _Rolling:
         self._tell(f"verifying the backup {backup.backup_id} of {backup.taken}: {backup}")
         refuse_changed(backup)
         if self._return.way == "in place":
+            # nothing is restored beside the target, so it is restored to a scratch place
             verify_backup(backup, self._url, pg_dump=self._settings.pg_dump)
-        else:
-            self._remarks += self._engine.make_ready(self._return)
+        self._remarks += self._engine.make_ready(self._return)
         if not self._discard_changes:
             self._tell("comparing the target with what was migrated")
             self._refuse_changes(self._changes(None))
@@ -235,7 +235,11 @@ class _Rolling:
             present = self._engine.present()
             if present is None:
                 return Changes()
-            return find_changes(self._url, self._settings, self._backup.figures, present, into)
+            backed_up = self._backup.figures
+            if self._return.way == "in place":
+                # what stands in other schemas stays
+                backed_up, present = backed_up.here, present.here
+            return find_changes(self._url, self._settings, backed_up, present, into)
         except MigrationError as error:
             return Changes(unproved=[f"the target cannot be read ({error.why}); it is kept aside as it is"])
 

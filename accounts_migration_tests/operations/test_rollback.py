@@ -143,6 +143,11 @@ def _server(url: str) -> str:
     return f"{start.rpartition('/')[0]}/accounts?{query}"
 
 
+def _as_owner(night: Night) -> str:
+    """Return the URL of the target for the owner of the server."""
+    return f"postgresql://postgres@{night.url.rpartition('@')[2]}"
+
+
 def _name(url: str) -> str:
     return url.rpartition("?")[0].rpartition("/")[2]
 
@@ -593,6 +598,10 @@ class TestADatabase:
             f"CREATE ROLE {clerk} LOGIN",
             f"ALTER DATABASE {name} OWNER TO {clerk}",
             *(f'ALTER TABLE "{table}" OWNER TO {clerk}' for table in tables),
+            "CREATE SCHEMA audit",
+            "CREATE TABLE audit.entry (words text)",
+            f"GRANT USAGE ON SCHEMA audit TO {clerk}",
+            f"GRANT SELECT ON audit.entry TO {clerk}",
         )
         url = night.url.replace("postgres@/", f"{clerk}@/")
         settings = night.settings.model_copy(update={"target_db": url})
@@ -601,11 +610,19 @@ class TestADatabase:
 
     def test_without_the_right_to_make_databases_it_is_restored_in_one_transaction(self, clerks: Night) -> None:
         loaded = content(clerks.url)
-        clerks.run_sql(clerks.url, *CHANGES, "CREATE TABLE note (words text)")
+        clerks.run_sql(clerks.url, *CHANGES, "CREATE TABLE note (words text)", "DROP TABLE migration_defect")
+        # another schema is another's: neither in the way nor lost
+        clerks.run_sql(_as_owner(clerks), "INSERT INTO audit.entry VALUES ('since')")
         done = clerks.roll_back(to=clerks.loaded.backup_id, discard_changes=True)
         assert content(clerks.url) == loaded
         assert clerks.run_sql(clerks.url, "SELECT count(*) FROM pg_tables WHERE tablename = 'note'") == [(0,)]
+        assert clerks.run_sql(clerks.url, "SELECT words FROM audit.entry") == [("since",)]
         assert (Path(done.kept).read_bytes()[:5], clerks.api.commands) == (b"PGDMP", ["stop", "start"])
+
+    def test_a_table_of_another_role_beside_ours_is_told_before_anything_is_stopped(self, clerks: Night) -> None:
+        clerks.run_sql(_as_owner(clerks), "CREATE TABLE note (words text)", "GRANT SELECT ON note TO PUBLIC")
+        told = clerks.refused(to=clerks.loaded.backup_id, discard_changes=True)
+        assert (told.why, clerks.api.commands) == ("this role does not own public.note", [])
 
     def test_what_fails_within_the_transaction_leaves_the_target_as_it_was(self, clerks: Night) -> None:
         clerks.run_sql(clerks.url, "CREATE TABLE note (words text)", "CREATE VIEW words AS SELECT * FROM note")

@@ -64,6 +64,11 @@ class Figures:
         """Return the tables that are none of ours."""
         return {name: one for name, one in self.tables.items() if name not in MEASURES}
 
+    @property
+    def here(self) -> "Figures":
+        """Return the figures without those of other schemas."""
+        return Figures({name: one for name, one in self.tables.items() if "." not in name}, self.migrated)
+
     def differences(self, found: "Figures", *, rows_alone: bool = False) -> list[str]:
         """Return what differs in `found`, a sentence for each table; empty where it is the same.
 
@@ -73,7 +78,8 @@ class Figures:
         """
         if rows_alone:
             pairs: list[tuple[str, TableFigures | None, TableFigures | None]] = [
-                (name, TableFigures(self.tables[name].rows), one) for name, one in sorted(found.tables.items())
+                (name, TableFigures(self.tables[name].rows) if name in self.tables else None, one)
+                for name, one in sorted(found.tables.items())
             ]
         else:
             names = sorted({*self.tables, *found.tables})

@@ -6,6 +6,7 @@ for both engines (`accounts_migration.operations`).
 
 import getpass
 import os
+import re
 import secrets
 import tempfile
 from collections import Counter
@@ -54,6 +55,7 @@ WHERE c.relkind IN ({kinds}) AND c.relispopulated AND c.relpersistence <> 't'
         WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 ORDER BY 1
 """
+_PLACE = re.compile(r'("(?:[^"]|"")+"|[^".]+)\.("(?:[^"]|"")+"|[^" ]+)')
 # texts of values must not depend on who asks
 _ALIKE = {"TimeZone": "UTC", "DateStyle": "ISO, YMD", "IntervalStyle": "iso_8601", "extra_float_digits": "1"}
 _LATEST = """
@@ -176,6 +178,7 @@ class PostgresEngine(Engine):
     def make_ready(self, what: Return) -> list[str]:
         """Restore into a fresh database beside the target, and prove it; see `Engine.make_ready`."""
         if what.way == "in place" or what.copy.file is None:
+            self._refuse_tables_of_others()
             return []
         beside = self._beside(what)
         with self._admin() as admin:
@@ -214,7 +217,22 @@ class PostgresEngine(Engine):
             with self._admin() as admin:
                 drop(admin, self._beside(what))
 
+    def _refuse_tables_of_others(self) -> None:
+        """Refuse before the service is stopped: a role drops and restores only what is its own."""
+        with closing(open_session(self.url)) as session:
+            others = session.execute(
+                "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname = current_schema()"
+                " AND NOT pg_has_role(tableowner, 'USAGE') ORDER BY 1"
+            )
+        if others:
+            raise MigrationError(
+                f"Cannot roll back {self.name}",
+                why=f"this role does not own {', '.join(place for (place,) in others[:_MOST_NAMED])}",
+                remedy="Roll back as their owner, or as a superuser",
+            )
+
     def _put_into_place(self, what: Return) -> str:
+        """Restore the schema of our tables in one transaction; no other schema is touched."""
         kept = what.folder / _KEPT
         for left in what.folder.glob("*.sql"):
             # of a killed process: it holds the rows of the backup
@@ -230,7 +248,8 @@ class PostgresEngine(Engine):
                 script.write(_emptying(session, what.copy.figures.tables).encode())
                 if what.copy.file is not None:
                     script.flush()
-                    words = ["--clean", "--if-exists", "--file=-", str(what.copy.file)]
+                    schema = f"--schema={_schema(session)}"
+                    words = ["--clean", "--if-exists", schema, "--file=-", str(what.copy.file)]
                     run(programs.restore, words, None, f"Cannot read {what.copy.file}", into=script.file)
                     script.seek(0, os.SEEK_END)
                 script.write(_proving(what.copy.figures, _schema(session)).encode())
@@ -423,7 +442,7 @@ def _refuse_unreadable(session: PostgresSession, name: str) -> None:
 
 def _rows_told(programs: Programs, file: Path, session: PostgresSession, folder: Path) -> Figures:
     """Read a dump through and count the rows of each table; a materialized view has none of its own in it."""
-    names = {place: name for name, place in _tables(session).items()}
+    schema = _schema(session)
     rows: Counter[str] = Counter()
     with tempfile.TemporaryFile(dir=folder) as script:
         words = ["--data-only", "--no-owner", "--file=-", str(file)]
@@ -434,27 +453,27 @@ def _rows_told(programs: Programs, file: Path, session: PostgresSession, folder:
             if table and line == b"\\.\n":
                 table = ""
             elif table:
-                rows[names.get(table, table)] += 1
+                rows[table] += 1
             elif line.startswith(b"COPY ") and line.endswith(b" FROM stdin;\n"):
-                table = line.removeprefix(b"COPY ").decode().partition(" (")[0]
-                rows[names.get(table, table)] += 0
+                table = _name_of(line.removeprefix(b"COPY ").decode(), schema)
+                rows[table] += 0
     return Figures({name: TableFigures(number) for name, number in rows.items()})
 
 
 def _emptying(session: PostgresSession, kept: Collection[str]) -> str:
-    """Return the SQL that drops the tables that stand in the database now, but for those of some names."""
+    """Return the SQL that drops the tables that stand in our schema now, but for those of some names."""
     lines = ["SET LOCAL lock_timeout = '60s';"]
     for kind, word in (("m", "MATERIALIZED VIEW"), ("r", "TABLE")):
-        places = [place for name, place in _tables(session, kind=kind).items() if name not in kept]
+        places = [place for name, place in _tables(session, kind=kind).items() if "." not in name and name not in kept]
         lines += [f"DROP {word} {', '.join(places)};"] if places else []
     return "\n".join([*lines, ""])
 
 
 def _proving(figures: Figures, schema: str) -> str:
-    """Return the SQL that fails, within the transaction, unless every table holds what was backed up."""
+    """Return the SQL that fails, within the transaction, unless every table of a schema holds what was backed up."""
     lines = []
-    for name, one in figures.tables.items():
-        place = ".".join(map(identifier, name.split(".", 1) if "." in name else (schema, name)))
+    for name, one in figures.here.tables.items():
+        place = f"{identifier(schema)}.{identifier(name)}"
         sums = [
             f"coalesce(sum({column}) * {MEASURES[name][column]}, 0) = {total}" for column, total in one.totals.items()
         ]
@@ -464,6 +483,13 @@ def _proving(figures: Figures, schema: str) -> str:
             f" {literal(name)}; END IF; END $$;"
         )
     return "\n".join(["", *lines, ""])
+
+
+def _name_of(words: str, schema: str) -> str:
+    """Return the name of a table as figures have it, of words that begin with its schema and name as SQL has them."""
+    match = _PLACE.match(words)
+    named, table = (part.replace('""', '"').strip('"') for part in match.groups()) if match else ("", words)
+    return table if named == schema else f"{named}.{table}"
 
 
 def _drop_left_scratches(session: PostgresSession) -> None:
