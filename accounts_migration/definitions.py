@@ -18,7 +18,6 @@ from accounts_migration.assets.plausibility import plausibility
 from accounts_migration.assets.post_migration import api, application, optimised_asset, user_workflows
 from accounts_migration.assets.preflight import preflight
 from accounts_migration.assets.report import report_asset
-from accounts_migration.assets.second_reading import second_reading
 from accounts_migration.assets.snapshot import duplicates, snapshot
 from accounts_migration.assets.target_backup import backup_retention, target_backup
 from accounts_migration.assets.validation import build_validation
@@ -87,7 +86,7 @@ def build_defs(
 
 def checked_assets() -> list[dg.AssetsDefinition]:
     """Return the assets whose checks judge a migration."""
-    return [*build_chains(), *build_validation(), second_reading, plausibility]
+    return [*build_chains(), *build_validation(), plausibility]
 
 
 @dg.definitions

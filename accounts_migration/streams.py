@@ -9,7 +9,8 @@ import platform
 import queue
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 import pyarrow as pa
@@ -20,6 +21,7 @@ ROWS_PER_CHUNK = 65_536
 _M_ARENA_MAX, _ARENAS = -8, 2
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def use_frugal_memory() -> None:
@@ -28,6 +30,13 @@ def use_frugal_memory() -> None:
         library = ctypes.CDLL(None)
         # else each reading thread keeps an arena of its own
         library.mallopt(_M_ARENA_MAX, _ARENAS)
+
+
+def give_memory_back() -> None:
+    """Return to the system what earlier steps no longer use, before a step that needs much at once."""
+    pa.default_memory_pool().release_unused()
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class _Ahead(Generic[Item]):
@@ -96,6 +105,69 @@ def one_after_the_other(streams: Iterable[Iterable[Item]], at_once: int = 2, dep
     finally:
         for ahead in running:
             ahead.close()
+
+
+def in_common(
+    items: Iterable[Item], consumers: Sequence[Callable[[Iterable[Item]], Result]], depth: int = 1
+) -> list[Result]:
+    """Let each consumer, in a thread of its own, have all the items, which are produced once; return their results.
+
+    The slowest sets the pace. An error of the producer reaches every consumer; the first consumer's error is raised.
+    """
+    if not consumers:
+        return []
+    shares = [_Share[Item](depth) for _ in consumers]
+    with ThreadPoolExecutor(max_workers=len(consumers)) as threads:
+        running = [
+            threads.submit(share.consumed_by, consumer) for share, consumer in zip(shares, consumers, strict=True)
+        ]
+        try:
+            for item in items:
+                for share in shares:
+                    share.put((item, None, False))
+                if all(share.is_over for share in shares):
+                    break
+        except BaseException as error:  # whatever it is, the consumers must learn of it
+            for share in shares:
+                share.put((None, error, True))
+        for share in shares:
+            share.put((None, None, True))
+        return [future.result() for future in running]
+
+
+class _Share(Generic[Item]):
+    """The items for one consumer of `in_common`, at most `depth` ahead of it; what nobody wants any more is dropped."""
+
+    def __init__(self, depth: int) -> None:
+        self._ready: queue.Queue[tuple[Item | None, BaseException | None, bool]] = queue.Queue(maxsize=depth)
+        self._over = threading.Event()
+
+    @property
+    def is_over(self) -> bool:
+        return self._over.is_set()
+
+    def put(self, entry: tuple[Item | None, BaseException | None, bool]) -> None:
+        while not self.is_over:
+            try:
+                self._ready.put(entry, timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+    def consumed_by(self, consumer: Callable[[Iterable[Item]], Result]) -> Result:
+        try:
+            return consumer(self._items())
+        finally:
+            self._over.set()
+
+    def _items(self) -> Iterator[Item]:
+        while True:
+            item, error, finished = self._ready.get()
+            if error is not None:
+                raise error
+            if finished:
+                return
+            yield item  # type: ignore[misc]  # an entry that is neither error nor end holds an item
 
 
 def joined(batches: Iterable[pa.RecordBatch], rows: int = ROWS_PER_CHUNK) -> Iterator[pa.RecordBatch]:

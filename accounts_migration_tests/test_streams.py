@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 
 import pyarrow as pa
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accounts_migration.streams import by_batch, joined, one_after_the_other, read_ahead
+from accounts_migration.streams import by_batch, in_common, joined, one_after_the_other, read_ahead
 
 
 def rows(first: int, end: int) -> pa.RecordBatch:
@@ -130,3 +130,71 @@ def test_every_row_goes_to_its_batch_in_its_order(labels: list[str], chunks: int
     assert {batch: part["n"].to_pylist() for batch, part in parts} == {
         batch: [n for n, label in enumerate(labels) if label == batch] for batch in set(labels)
     }
+
+
+# one stream for several readers
+
+
+def test_every_reader_has_all_items_and_they_are_produced_once() -> None:
+    producer = Producer(50)
+    assert in_common(producer, [list, sum, lambda items: max(items)]) == [list(range(50)), 1225, 49]
+    assert (producer.produced, producer.ended) == (50, True)
+
+
+def test_without_a_reader_nothing_is_produced() -> None:
+    producer = Producer(50)
+    assert in_common(producer, []) == []
+    assert producer.produced == 0
+
+
+def test_readers_of_different_speed_stay_a_few_items_apart() -> None:
+    ahead: list[int] = []
+    counts = [0, 0]
+
+    def reader(place: int, pause: float) -> Callable[[Iterable[int]], None]:
+        def read(items: Iterable[int]) -> None:
+            for _ in items:
+                counts[place] += 1
+                ahead.append(abs(counts[0] - counts[1]))
+                time.sleep(pause)
+
+        return read
+
+    in_common(Producer(30), [reader(0, 0), reader(1, 0.002)])
+    assert counts == [30, 30]
+    assert max(ahead) <= 4
+
+
+def test_a_reader_that_fails_or_stops_does_not_hold_the_others_up() -> None:
+    def fail(items: Iterable[int]) -> None:
+        for item in items:
+            if item == 3:
+                raise ValueError("three")
+
+    seen: list[int] = []
+    with pytest.raises(ValueError, match="three"):
+        in_common(Producer(50), [seen.extend, fail])
+    assert seen == list(range(50))
+    assert in_common(Producer(50), [lambda items: next(iter(items)), sum]) == [0, 1225]
+
+
+def test_when_all_readers_have_stopped_nothing_more_is_produced() -> None:
+    producer = Producer(1_000_000)
+    assert in_common(producer, [lambda items: next(iter(items))] * 2) == [0, 0]
+    assert producer.produced < 1_000_000
+
+
+def test_an_error_of_the_producer_reaches_the_caller_through_every_reader() -> None:
+    told: list[str] = []
+
+    def read(items: Iterable[int]) -> None:
+        try:
+            for _ in items:
+                pass
+        except OSError as error:
+            told.append(str(error))
+            raise
+
+    with pytest.raises(OSError, match="the disk"):
+        in_common(Producer(5, OSError("the disk")), [read, read])
+    assert told == ["the disk", "the disk"]

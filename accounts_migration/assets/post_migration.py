@@ -11,11 +11,11 @@ from typing import Any
 
 import dagster as dg
 
+from accounts_migration.assets.comparisons import CONTENT, SECOND_READING
 from accounts_migration.assets.constraints import RECONCILIATION
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.items import DONE, FAILED, NOT_CONFIGURED, Item, check_result
-from accounts_migration.assets.second_reading import SECOND_READING
-from accounts_migration.assets.validation import CONTENT, INTEGRITY
+from accounts_migration.assets.validation import INTEGRITY
 from accounts_migration.databases.target import Target
 from accounts_migration.databases.upkeep import Optimised
 from accounts_migration.databases.workflows import AMOUNTS, WORKFLOWS, Answer, Workflow

@@ -9,10 +9,10 @@ from typing import Any
 
 import dagster as dg
 
+from accounts_migration.assets.comparisons import SECOND_READING
 from accounts_migration.assets.constraints import RECONCILIATION
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.plausibility import PLAUSIBILITY
-from accounts_migration.assets.second_reading import SECOND_READING
 from accounts_migration.reconciliation.amounts import amount
 from accounts_migration.reports.checks import latest_checks
 from accounts_migration.reports.contents import Report

@@ -1,6 +1,7 @@
-"""`validation/...`: referential integrity, content on demand, and the whole reconciliation.
+"""`validation/...`: referential integrity, and the whole reconciliation.
 
-Here: assets and their checks. Not here: the comparisons themselves (`accounts_migration.reconciliation`).
+Here: assets and their checks. Not here: rows compared (`accounts_migration.assets.comparisons`), and the account itself
+(`accounts_migration.reconciliation`).
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,21 +11,16 @@ from typing import Any
 import dagster as dg
 
 from accounts_migration.assets.ahead import Ahead
+from accounts_migration.assets.comparisons import comparisons
 from accounts_migration.assets.constraints import CONSTRAINTS, RECONCILIATION, reconciled
 from accounts_migration.assets.failures import failing_clearly
-from accounts_migration.assets.links import cleaned_key
 from accounts_migration.assets.snapshot import SNAPSHOT
-from accounts_migration.assets.verdicts import content_metadata, told
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.entities import ENTITIES
 from accounts_migration.entities.policies import Policies
-from accounts_migration.io_managers import StagingIOManager
 from accounts_migration.reconciliation.amounts import amount
-from accounts_migration.reconciliation.content import ContentComparison
 from accounts_migration.reconciliation.report import Reconciliation
-from accounts_migration.reconciliation.target_content import compare_entity
 from accounts_migration.resources import LegacyResource, TargetResource
-from accounts_migration.staging import WHOLE
 
 ACCOUNT = "account"
 """The metadata entry that holds the reconciliation for a program to read; amounts in cents."""
@@ -35,12 +31,11 @@ BLAMED = "entities that do not hold"
 TOTALS_SHOWN, TOTALS_KEPT = 100, 1000
 
 INTEGRITY = dg.AssetKey(["validation", "referential_integrity"])
-CONTENT = dg.AssetKey(["validation", "content"])
 
 
 def build_validation() -> list[dg.AssetsDefinition]:
     """Return the validation assets."""
-    return [referential_integrity, content, reconciliation]
+    return [referential_integrity, comparisons, reconciliation]
 
 
 @dg.asset(
@@ -67,46 +62,6 @@ def referential_integrity(
         },
     )
     yield dg.MaterializeResult(metadata=dict(orphans), check_results=[check])
-
-
-@dg.asset(
-    key=CONTENT,
-    group_name="validation",
-    ins={"snapshot": dg.AssetIn(SNAPSHOT)},
-    deps=[CONSTRAINTS],
-    check_specs=[
-        dg.AssetCheckSpec(entity, asset=CONTENT, description=f"Every row of {entity} equals its cleaned row.")
-        for entity in ENTITIES
-    ],
-)
-def content(
-    context: dg.AssetExecutionContext,
-    snapshot: Snapshot,
-    target: dg.ResourceParam[TargetResource],
-    staging_io: dg.ResourceParam[StagingIOManager],
-) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-    """Every row of the target, of all batches, read back and compared with the cleaned rows of the present snapshot."""
-    found: dict[str, ContentComparison] = {}
-    expected: dict[str, int] = {}
-    with failing_clearly(), target.open() as database:
-        for name, entity in ENTITIES.items():
-            staged = staging_io.staged(cleaned_key(entity))
-            batches = tuple(snapshot.tables[entity.legacy_table].batches) if entity.batch_column else (WHOLE,)
-            expected[name] = sum(staged.manifest(batch)["cleaned"] for batch in batches)
-            found[name] = compare_entity(entity, staged.of(batches), database, everything=True)
-            context.log.info(
-                f"{name}: {found[name].compared:,} rows compared, {sum(found[name].counts.values())} differences"
-            )
-            for one in found[name].examples:
-                context.log.info(told(name, one))
-    yield dg.MaterializeResult(metadata={f"rows of {name} compared": one.compared for name, one in found.items()})
-    for name, comparison in found.items():
-        yield dg.AssetCheckResult(
-            asset_key=CONTENT,
-            check_name=name,
-            passed=comparison.is_equal and bool(comparison.compared or not expected[name]),
-            metadata=content_metadata(comparison),
-        )
 
 
 @dg.asset(

@@ -10,10 +10,13 @@ from datetime import datetime
 from decimal import Decimal
 
 from adbc_driver_manager import dbapi
+from adbc_driver_postgresql import StatementOptions
 
 from accounts_migration.databases.session import ConstraintViolated, Parameter, Session
 from accounts_migration.databases.target_schema import quoted
 from accounts_migration.errors import MigrationError
+
+_BYTES_PER_READ = 4_000_000
 
 
 class PostgresSession(Session):
@@ -34,6 +37,11 @@ class PostgresSession(Session):
                 f" ELSE (SELECT count(*) FROM {name}) END"
             )
         )
+
+    def prepare_stream(self, cursor: dbapi.Cursor) -> None:
+        """Ask for record batches of moderate size: several of them are on their way at once."""
+        hint = {StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(_BYTES_PER_READ)}
+        cursor.adbc_statement.set_options(**hint)
 
     def begin(self) -> None:
         """Wait for the transaction of a killed migration: the server may still be at work on it."""

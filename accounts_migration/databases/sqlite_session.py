@@ -14,7 +14,7 @@ from accounts_migration.databases.session import ConstraintViolated, Parameter, 
 from accounts_migration.databases.target_schema import TABLES
 from accounts_migration.errors import MigrationError
 
-ROWS_PER_READ = 65_536
+ROWS_PER_READ = 32_768
 _BROKEN = re.compile(r"(UNIQUE|NOT NULL|CHECK|FOREIGN KEY) constraint failed(?:: (\w+)(?:\.(\w+))?)?")
 _NAMES_OF_CHECKS = {str(c.name) for table in TABLES.values() for c in table.constraints}
 

@@ -119,8 +119,18 @@ def scope_of(entity: str, snapshot: Snapshot, target: Target, *, of_any_snapshot
     return Scope(loaded, len(loaded) == len(batches), {record.batch for record in records} - here, rows)
 
 
-def hold_against(entity: str, reading: SecondReading, target: Target, scope: Scope) -> Held:
-    """Compare the rows and the records of defects that the source gives with those of the target."""
+def hold_against(
+    entity: str, reading: SecondReading, target: Target, scope: Scope, found: Iterable[pa.RecordBatch] | None = None
+) -> Held:
+    """Compare the rows and the records of defects that the source gives with those of the target.
+
+    Args:
+        entity: The entity; its parents were read before.
+        reading: The second reading.
+        target: The target.
+        scope: What of it is compared.
+        found: The rows of the target, where somebody else reads them; None reads them here.
+    """
     # a file of its own that SQLite removes: memory stays bounded. The reading runs in a thread beside
     with closing(sqlite3.connect("", check_same_thread=False)) as scratch:
         records = _Records(scratch, scope)
@@ -130,7 +140,7 @@ def hold_against(entity: str, reading: SecondReading, target: Target, scope: Sco
         rows = compare_content(
             entity,
             read_ahead(joined(expected)),
-            read_ahead(_found(entity, target, scope)),
+            read_ahead(_found(entity, target, scope)) if found is None else found,
             key_of(entity),
             _batch_of(entity),
         )

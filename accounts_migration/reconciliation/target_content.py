@@ -51,6 +51,12 @@ def compare_rows(
     )
 
 
+def compare_found(entity: Entity, staged: Staged, found: Iterable[pa.RecordBatch]) -> ContentComparison:
+    """Compare the staged rows with the rows of the target that somebody else reads, ahead of this."""
+    expected = read_ahead(joined(staged.scan("rows")))
+    return compare_content(entity.name, expected, found, entity.target_columns[0], _batches(entity))
+
+
 class ReadBack:
     """Compares the batches of one load with their staged rows.
 
