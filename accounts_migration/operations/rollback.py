@@ -160,6 +160,9 @@ class _Rolling:
             if not self._journal.did(_PUTTING_BACK):
                 self._make_ready()
                 self._stop()
+            elif not self._journal.did(_PUT_BACK):
+                # somebody may have started it since the kill
+                self._stop_service()
             if not self._journal.did(_PUT_BACK):
                 self._put_back()
         except BaseException as error:  # whatever it is, the service must not stay stopped
@@ -180,13 +183,7 @@ class _Rolling:
             self._refuse_changes(self._changes(None))
 
     def _stop(self) -> None:
-        self._stopped_at = time.monotonic()
-        if self._journal.did(_STOPPING) and self._service.health_url and self._service.ask() is None:
-            self._tell("the service is stopped already")
-        else:
-            self._journal.note(_STOPPING)
-            self._tell("stopping the service")
-            self._tell(self._service.stop())
+        self._stop_service()
         changes = Changes()
         if self._discard_changes or self._service.stop_command:
             # the service may have written until now
@@ -197,6 +194,15 @@ class _Rolling:
         self._journal.note(_PUTTING_BACK, exported=[str(path) for path in changes.files])
         for line in [*changes.lines, *changes.unproved]:
             self._tell(f"discarded: {line}")
+
+    def _stop_service(self) -> None:
+        self._stopped_at = time.monotonic()
+        if self._journal.did(_STOPPING) and self._service.health_url and self._service.ask() is None:
+            self._tell("the service is stopped already")
+            return
+        self._journal.note(_STOPPING)
+        self._tell("stopping the service")
+        self._tell(self._service.stop())
 
     def _put_back(self) -> None:
         self._tell("keeping the target aside and putting the backup in its place")
@@ -275,7 +281,7 @@ class _Rolling:
             return MigrationError(
                 what,
                 why=f"{why}; and the target could not be made what it was: {fault}",
-                remedy="The service is stopped, and both the target and the backup are kept. Mend this, then run the"
+                remedy="The replaced target and the backup are both kept. Stop the service, mend this, then run the"
                 " same command again: it goes on where it was",
             )
         state = "The target is as it was; the service was not touched"

@@ -484,6 +484,23 @@ def test_another_backup_is_refused_while_a_rollback_is_not_complete(night: Night
     assert night.roll_back(to=night.loaded.backup_id).backup == night.loaded
 
 
+@contextmanager
+def _open_elsewhere(url: str, statements: str) -> Iterator[None]:
+    """Let another process run statements on a SQLite file, and keep it open."""
+    holding = (
+        "import sqlite3, sys\nconnection = sqlite3.connect(sys.argv[1])\nfor one in sys.argv[2].split(';'):\n"
+        "    connection.execute(one).fetchall()\nprint('open', flush=True); sys.stdin.read()"
+    )
+    words = [sys.executable, "-c", holding, url, statements]
+    holder = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "open\n"
+        yield
+    finally:
+        holder.communicate()
+
+
 @of_a_file
 class TestAFile:
     """What only a SQLite file has: sidecars, an owner, programs that hold it open, and damage."""
@@ -501,18 +518,8 @@ class TestAFile:
         assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
 
     def test_a_program_that_has_it_open_stops_the_rollback(self, night: Night) -> None:
-        holding = (
-            "import sqlite3, sys\nconnection = sqlite3.connect(sys.argv[1])\n"
-            "connection.execute('SELECT count(*) FROM account').fetchone(); print('open', flush=True); sys.stdin.read()"
-        )
-        words = [sys.executable, "-c", holding, night.url]
-        holder = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603
-        try:
-            assert holder.stdout is not None
-            assert holder.stdout.readline() == "open\n"
+        with _open_elsewhere(night.url, "SELECT count(*) FROM account"):
             told = night.refused()
-        finally:
-            holder.communicate()
         assert (told.what, told.why) == (f"Cannot replace {night.url}", "another program has it open")
         assert "The target is as it was; the service was started (" in told.remedy
         assert (night.rows is not None, night.api.commands, night.api.runs) == (True, ["stop", "start"], True)
@@ -528,6 +535,23 @@ class TestAFile:
         assert night.api.commands == []
         done = night.roll_back(to=night.loaded.backup_id, discard_changes=True)
         assert (content(night.url), Path(done.kept).read_bytes()) == (loaded, b"no database at all" * 999)
+
+    def test_a_file_that_somebody_makes_between_a_kill_and_going_on_is_kept_too(
+        self, night: Night, rolling_back: RollingBack
+    ) -> None:
+        loaded, place = content(night.url), Path(night.url)
+        words = {"to": night.loaded.backup_id, "discard_changes": True}
+        rolling_back.run(night.settings, night.url, kill_at="keeping the target aside", **words)
+        [ready] = night.left
+        kept = place.with_name(ready.replace(".restoring-", ".replaced-"))
+        place.rename(kept)
+        with _open_elsewhere(night.url, "PRAGMA journal_mode = WAL; CREATE TABLE made (by_a_service)"):
+            told = night.refused()
+            assert told.why.startswith("another program has it open; and the target could not be made what it was")
+            assert night.left == [ready]
+        assert night.roll_back().kept == str(kept)
+        assert (content(night.url), content(str(kept)), night.api.runs) == (loaded, loaded, True)
+        assert night.run_sql(f"{kept}-2", "SELECT name FROM sqlite_master") == [("made",)]
 
     def test_what_a_killed_service_left_in_its_log_is_seen(self, night: Night) -> None:
         writing = (

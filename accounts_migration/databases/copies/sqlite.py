@@ -16,7 +16,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -146,12 +145,13 @@ class SqliteEngine(Engine):
         beside, kept = self._beside(what), self._kept(what)
         if what.copy.state != "nothing" and not beside.exists():
             return str(kept) if kept.exists() else ""
+        aside = self._aside(kept)
         with self._alone():
             # the file before its log: a log without its file is harmless, a file without its log has lost rows
             for suffix in _SUFFIXES:
                 place = _with(self.path, suffix)
                 if place.exists():
-                    place.rename(_free(_with(kept, suffix)))
+                    place.rename(_with(aside, suffix))
             if what.copy.state != "nothing":
                 beside.rename(self.path)
         _onto_disk(self.path.parent)
@@ -162,7 +162,13 @@ class SqliteEngine(Engine):
         beside, kept = self._beside(what), self._kept(what)
         if what.copy.state != "nothing" and not beside.exists():
             return
-        if kept.exists() and not self.path.exists():
+        if kept.exists() and self.path.exists():
+            raise MigrationError(
+                f"Cannot undo the rollback of {self.name}",
+                why=f"somebody has made a new {self.path} since the old one was kept as {kept}",
+                remedy="Run the rollback to its end: the new file is kept, too",
+            )
+        if kept.exists():
             for suffix in reversed(_SUFFIXES):
                 if _with(kept, suffix).exists():
                     _with(kept, suffix).rename(_with(self.path, suffix))
@@ -174,6 +180,13 @@ class SqliteEngine(Engine):
 
     def _kept(self, what: Return) -> Path:
         return _with(self.path, f".replaced-{what.stamp}")
+
+    def _aside(self, kept: Path) -> Path:
+        """Return the name for the file and all beside it; another where a file came between a kill and going on."""
+        names = [kept, *(_with(kept, f"-{number}") for number in range(2, 100))]
+        free = next(place for place, name in enumerate(names) if not name.exists())
+        # what lies beside a file that has gone aside already follows it
+        return names[free] if self.path.exists() or not free else names[free - 1]
 
     def _give_to_owner(self, file: Path) -> None:
         """Give a new file the owner and the rights of the target; of its folder where there is no target."""
@@ -240,11 +253,6 @@ class SqliteEngine(Engine):
 
 def _with(path: Path, suffix: str) -> Path:
     return path.with_name(f"{path.name}{suffix}")
-
-
-def _free(path: Path) -> Path:
-    """Return the path, or another where something stands: a file that came between a kill and going on."""
-    return next(one for number in count(1) if not (one := _with(path, f"-{number}" if number > 1 else "")).exists())
 
 
 def _onto_disk(folder: Path) -> None:
