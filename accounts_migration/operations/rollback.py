@@ -207,7 +207,14 @@ class _Rolling:
     def _put_back(self) -> None:
         self._tell("keeping the target aside and putting the backup in its place")
         kept = self._engine.put_back(self._return)
-        self._journal.note(_PUT_BACK, kept=kept)
+        self._note_done(_PUT_BACK, kept=kept)
+
+    def _note_done(self, step: str, **facts: Any) -> None:
+        """Note what cannot be undone any more: a full disk does not keep the service down."""
+        try:
+            self._journal.note(step, **facts)
+        except OSError as error:
+            self._remarks.append(f"the journal could not be written: {error.strerror}")
 
     def _bring_up(self) -> dict[str, Any]:
         backup, kept = self._backup, self._journal.kept
@@ -223,7 +230,7 @@ class _Rolling:
             raise MigrationError(
                 error.what, why=error.why, remedy=f"{stands}. {error.remedy}; or run the same command again"
             ) from error
-        self._journal.note(_ENDED)
+        self._note_done(_ENDED)
         return {
             "backup": backup,
             "kept": kept,

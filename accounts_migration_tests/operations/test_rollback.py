@@ -18,10 +18,11 @@ from typing import Any
 
 import pytest
 
+from accounts_migration.databases.copies.engine import Copy, Return
 from accounts_migration.databases.postgres_session import lock_number
 from accounts_migration.databases.target import open_target
 from accounts_migration.errors import MigrationError, UsageError
-from accounts_migration.operations.backup import Backup, list_backups, take_backup
+from accounts_migration.operations.backup import Backup, engine_of, list_backups, take_backup
 from accounts_migration.operations.rollback import RolledBack, rollback
 from accounts_migration.resources import BackupResource, TargetResource
 from accounts_migration.settings import Settings
@@ -440,6 +441,22 @@ def test_killed_at_each_step_in_turn_and_run_again_it_ends_complete(
     assert (night.rows, night.api.runs, night.left) == (wanted, True, [])
     [journal] = night.journals
     assert json.loads((journal / "rollback.json").read_text())["steps"][-1] == "ended"
+
+
+def test_what_was_put_back_can_be_undone(night: Night, tmp_path: Path) -> None:
+    """Whatever fails behind the last rename: the target becomes what it was."""
+    night.run_sql(night.url, CHANGES[0])
+    before = content(night.url)
+    engine = engine_of(night.url)
+    copy = Copy(night.loaded.state, night.loaded.path, night.loaded.figures)
+    what = Return(copy, engine.way(copy), "20261128T010203", tmp_path)
+    with engine.lock():
+        assert engine.make_ready(what) == []
+        assert engine.put_back(what) != ""
+        engine.undo(what)
+    assert (content(night.url), night.left) == (before, [])
+    kept = night.run_sql(night.url, _DATABASES.replace("restoring", "replaced")) if not night.is_sqlite else []
+    assert (kept, list(Path(night.url).parent.glob("*.replaced-*")) if night.is_sqlite else []) == ([], [])
 
 
 def test_a_full_disk_leaves_everything_as_it_was(night: Night, rolling_back: RollingBack) -> None:

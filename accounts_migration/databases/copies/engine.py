@@ -140,4 +140,9 @@ class Engine(ABC):
 
     @abstractmethod
     def undo(self, what: Return) -> None:
-        """Make the target what it was before `put_back` began, unless it was done, and remove what is beside it."""
+        """Make the target what it was before `put_back` began, and remove what is beside it.
+
+        Raises:
+            MigrationError: Somebody has put something else into its place.
+            OSError: It cannot be done.
+        """

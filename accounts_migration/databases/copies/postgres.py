@@ -212,10 +212,16 @@ class PostgresEngine(Engine):
             return shown(self.url, kept) if exists(admin, kept) else ""
 
     def undo(self, what: Return) -> None:
-        """Drop what is beside the target; renaming and restoring in place are whole or not at all."""
-        if what.way == "switch":
-            with self._admin() as admin:
-                drop(admin, self._beside(what))
+        """Rename back what was renamed, and drop what is beside the target; see `Engine.undo`."""
+        if what.way == "in place":
+            # it is done whole or not at all
+            return
+        beside, kept = self._beside(what), self._kept(what)
+        with self._admin() as admin:
+            if exists(admin, kept):
+                self._let_go()
+                switch(admin, self.database, kept, beside)
+            drop(admin, beside)
 
     def _refuse_tables_of_others(self) -> None:
         """Refuse before the service is stopped: a role drops and restores only what is its own."""

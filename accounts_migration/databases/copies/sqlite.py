@@ -160,8 +160,9 @@ class SqliteEngine(Engine):
     def undo(self, what: Return) -> None:
         """Rename the file and its sidecars back, its log first; see `Engine.undo`."""
         beside, kept = self._beside(what), self._kept(what)
-        if what.copy.state != "nothing" and not beside.exists():
-            return
+        if what.copy.state != "nothing" and not beside.exists() and kept.exists():
+            # the last rename was done, and something failed behind it
+            self.path.rename(beside)
         if kept.exists() and self.path.exists():
             raise MigrationError(
                 f"Cannot undo the rollback of {self.name}",
