@@ -310,11 +310,13 @@ def ui(
     port: Annotated[int, typer.Option(help="The port on 127.0.0.1.")] = 3000,
 ) -> None:
     """Open the Dagster UI with its daemon, on the instance that the command line records its runs on."""
-    from accounts_migration.instance import prepare_instance
+    from accounts_migration.instance import open_instance
     from accounts_migration.settings import load_settings
 
     settings = load_settings()
-    folder = prepare_instance(settings.instance_folder, is_ours=settings.dagster_home is None)
+    # runs of commands that were killed must not be shown as going on
+    with open_instance(settings.instance_folder, is_ours=settings.dagster_home is None) as instance:
+        folder = instance.root_directory
     typer.echo(f"Dagster UI on http://127.0.0.1:{port} (instance {folder}); stop it with Ctrl-C")
     program = str(Path(sys.executable).parent / "dagster")
     words = [program, "dev", "-m", "accounts_migration.definitions", "-h", "127.0.0.1", "-p", str(port)]

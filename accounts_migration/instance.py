@@ -24,6 +24,7 @@ from dagster._core.storage.sql import create_engine
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy.pool import StaticPool
 
+from accounts_migration.dead_runs import end_dead_runs
 from accounts_migration.errors import MigrationError
 
 _CONFIGURATION = """\
@@ -289,6 +290,7 @@ def open_instance(folder: Path, *, is_ours: bool) -> Iterator[dg.DagsterInstance
     folder = prepare_instance(folder, is_ours=is_ours)
     try:
         with _opened_alone(folder) if is_ours or (folder / _LOCK).exists() else dg.DagsterInstance.get() as instance:
+            end_dead_runs(instance)
             yield instance
     except sqlalchemy.exc.DBAPIError as error:
         raise MigrationError(

@@ -12,6 +12,7 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from dagster_shared.error import SerializableErrorInfo
 
+from accounts_migration.dead_runs import PROCESS_TAG, this_process
 from accounts_migration.errors import MigrationError
 from accounts_migration.jobs import RUN_TAG
 from accounts_migration.logs import run_id
@@ -68,7 +69,11 @@ def run_job(
     Raises:
         MigrationError: Somebody stopped the run.
     """
-    told = {**(tags or {}), **({RUN_TAG: launched_by} if (launched_by := run_id()) else {})}
+    told = {
+        PROCESS_TAG: this_process(),
+        **(tags or {}),
+        **({RUN_TAG: launched_by} if (launched_by := run_id()) else {}),
+    }
     if batches:
         told |= {ASSET_PARTITION_RANGE_START_TAG: batches[0], ASSET_PARTITION_RANGE_END_TAG: batches[-1]}
     try:

@@ -5,10 +5,12 @@ Nothing is half-loaded, and the same command run again ends where an undisturbed
 
 import shutil
 import signal
+import sqlite3
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,6 +94,12 @@ def refuse_half_loaded(target: str) -> None:
             assert found == recorded, entity
 
 
+def runs_by_status(folder: Path) -> Counter[str]:
+    """Return how many runs the migration's Dagster instance shows in each status."""
+    with closing(sqlite3.connect(folder / "var" / "dagster" / "history" / "runs.db")) as connection:
+        return Counter(status for (status,) in connection.execute("SELECT status FROM runs"))
+
+
 # before anything is loaded, after the first batch, between two months, after all of them
 MOMENTS = ("rows sharing a key", "product all", "transaction 2024-10", "constraints and indexes")
 
@@ -103,6 +111,8 @@ def test_a_migration_killed_again_and_again_ends_as_if_nothing_had_happened(
         stop_at(undisturbed.started(tmp_path, target_url), moment, signal.SIGKILL)
         refuse_half_loaded(target_url)
     undisturbed.run_again(tmp_path, target_url)
+    assert runs_by_status(tmp_path)["FAILURE"] == len(MOMENTS)
+    assert "STARTED" not in runs_by_status(tmp_path)
 
 
 def test_of_two_migrations_at_once_one_is_refused(undisturbed: Undisturbed, target_url: str, tmp_path: Path) -> None:
