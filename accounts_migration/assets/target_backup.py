@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
+from dagster._core.storage.tags import BACKFILL_ID_TAG
 
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.snapshot import SNAPSHOT
@@ -41,7 +42,7 @@ def target_backup(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """The target as it is now, copied into BACKUP_DIR and proved by restoring it; taken before a load writes."""
     with failing_clearly():
-        backup = backups.take()
+        backup = _of_this_backfill(context, backups) or backups.take()
     context.log.info(f"backup {backup.backup_id}: {backup}")
     yield dg.MaterializeResult(
         metadata=_metadata(backup),
@@ -54,6 +55,17 @@ def target_backup(
             )
         ],
     )
+
+
+def _of_this_backfill(context: dg.AssetExecutionContext, backups: BackupResource) -> Backup | None:
+    """Return the backup that the backfill of this run has taken already: its runs are one migration, and need one."""
+    backfill_id = context.run.tags.get(BACKFILL_ID_TAG)
+    backfill = context.instance.get_backfill(backfill_id) if backfill_id else None
+    if backfill is None:
+        return None
+    begun = datetime.fromtimestamp(backfill.backfill_timestamp, UTC)
+    taken = [one for one in backups.all() if datetime.fromisoformat(one.taken_at) >= begun]
+    return taken[-1] if taken else None
 
 
 @dg.asset(key=BACKUP_RETENTION, group_name="operations", deps=[TARGET_BACKUP])

@@ -1,5 +1,6 @@
 """The way back in Dagster: a backup before the first write, the nightly job, and the job that rolls back."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
 from accounts_migration.definitions import build_defs
 from accounts_migration.operations.backup import list_backups
@@ -88,6 +90,30 @@ def test_a_load_that_somebody_chose_alone_has_its_backup_too(
         assert migration.run("target/product").success
         assert migration.run("target/customer").success
         assert held(migration) == ["nothing"]
+
+
+def test_the_runs_of_a_backfill_take_one_backup(tmp_path: Path, new_target: Any, open_migration: Any) -> None:
+    """`dagster job backfill -j load` launches a run for each month: a backup in each would fill the disk."""
+    with open_migration(tmp_path, new_target("sqlite", tmp_path)) as migration:
+        migration.migrate()
+        begun = PartitionBackfill(
+            backfill_id="months",
+            status=BulkActionStatus.REQUESTED,
+            from_failure=False,
+            tags={},
+            backfill_timestamp=time.time(),
+        )
+        migration.instance.add_backfill(begun)
+        job = migration.definitions.resolve_job_def("load")
+        for month in ("2024-01", "2024-02"):
+            done = job.execute_in_process(
+                instance=migration.instance,
+                partition_key=month,
+                tags={"dagster/backfill": "months"},
+                run_config={"loggers": {"console": {}}},
+            )
+            assert done.success
+        assert held(migration) == ["nothing", "data"]
 
 
 def test_a_load_whose_backup_fails_writes_nothing(tmp_path: Path, new_target: Any, open_migration: Any) -> None:
