@@ -7,7 +7,6 @@ written once and never changed. Not here: reading its rows (`accounts_migration.
 import hashlib
 import json
 import os
-import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,10 +27,12 @@ from accounts_migration.databases.legacy_source import (
     refuse_unusable_file,
     row_id_name,
 )
+from accounts_migration.databases.partial_folders import partial_folder, put_in_place
 from accounts_migration.errors import MigrationError
 
 SNAPSHOT_FILE = "source_backup.db"
 MANIFEST_FILE = "manifest.json"
+_PARTIAL = ".partial-source-"
 
 # what `integrity_check` says of values, not of the file's structure: dirty data is for the rules to judge
 _DAMAGE_NAMED = 3
@@ -157,7 +158,7 @@ def take_snapshot(source: Path, backup_dir: Path, tables: Sequence[LegacyTable])
     """
     refuse_unusable_file(source)
     started = datetime.now(UTC)
-    with _new_folder(backup_dir, started) as folder:
+    with _new_folder(backup_dir) as folder:
         path = folder / SNAPSHOT_FILE
         _copy(source, path, tables)
         with ThreadPoolExecutor(max_workers=1) as beside:
@@ -167,7 +168,6 @@ def take_snapshot(source: Path, backup_dir: Path, tables: Sequence[LegacyTable])
             manifests, unmigrated = contents.result()
         for earlier in find_snapshots(backup_dir):
             if earlier.sha256 == sha256 and earlier.source == str(source.resolve()):
-                shutil.rmtree(folder)
                 return earlier
         # with microseconds: two sources may be copied in one second, and the newest has the last name
         snapshot_id = f"{started:%Y%m%dT%H%M%S.%fZ}-{sha256[:8]}"
@@ -185,24 +185,21 @@ def take_snapshot(source: Path, backup_dir: Path, tables: Sequence[LegacyTable])
             unmigrated=unmigrated,
         )
         snapshot.write()
-        folder.rename(final)
+        put_in_place(folder, final)
     return read_manifest(final)
 
 
 @contextmanager
-def _new_folder(backup_dir: Path, started: datetime) -> Iterator[Path]:
-    folder = backup_dir / f".partial-{started:%Y%m%dT%H%M%S%f}-{os.getpid()}"
+def _new_folder(backup_dir: Path) -> Iterator[Path]:
     try:
-        folder.mkdir(parents=True, mode=0o700)
-        yield folder
+        with partial_folder(backup_dir, _PARTIAL) as folder:
+            yield folder
     except (OSError, sqlite3.OperationalError) as error:
         raise MigrationError(
             f"Cannot write the snapshot into {backup_dir}",
             why=str(error),
             remedy="Free disk space or name another folder in BACKUP_DIR, then run again",
         ) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _copy(source: Path, path: Path, tables: Sequence[LegacyTable]) -> None:

@@ -7,7 +7,6 @@ and putting a backup back (`accounts_migration.operations.rollback`).
 """
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -15,21 +14,22 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 from accounts_migration.databases.copies.engine import Engine, State
 from accounts_migration.databases.copies.figures import Figures, Migrated, TableFigures
 from accounts_migration.databases.copies.postgres import PostgresEngine
 from accounts_migration.databases.copies.sqlite import SqliteEngine
+from accounts_migration.databases.partial_folders import partial_folder, put_in_place
 from accounts_migration.databases.target import target_location, target_path
 from accounts_migration.errors import MigrationError, UsageError
 
 MANIFEST = "backup.json"
-_PREFIX, _PARTIAL, _IN_USE = "target-", ".partial-target-", "in-use"
+_PREFIX, _PARTIAL = "target-", ".partial-target-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,8 @@ def take_backup(url: str, folder: Path, *, pg_dump: Path | None = None) -> Backu
     """
     engine, location = engine_of(url, pg_dump), target_location(url)
     began, started = time.monotonic(), datetime.now(UTC)
-    with _writing(folder, engine.name), _partial_folder(folder) as partial:
+    with _writing(folder, engine.name), partial_folder(folder, _PARTIAL) as partial:
+        _delete_dying(folder)
         dump = engine.dump(partial)
         rehearsal = engine.rehearse(dump.file, partial) if dump.file else None
         if rehearsal is not None:
@@ -148,8 +149,7 @@ def take_backup(url: str, folder: Path, *, pg_dump: Path | None = None) -> Backu
             _onto_disk(dump.file)
         _write(partial / MANIFEST, json.dumps({**asdict(backup), "folder": backup.backup_id}, indent=2))
         _onto_disk(partial)
-        partial.rename(backup.folder)
-        (backup.folder / _IN_USE).unlink()
+        put_in_place(partial, backup.folder)
         _onto_disk(folder)
     return backup
 
@@ -173,7 +173,7 @@ def verify_backup(backup: Backup, url: str, *, pg_dump: Path | None = None) -> B
     if backup.path is None:
         return replace(backup, seconds=round(time.monotonic() - began, 3))
     engine = engine_of(url, pg_dump)
-    with _writing(backup.folder.parent, engine.name), _partial_folder(backup.folder.parent) as partial:
+    with _writing(backup.folder.parent, engine.name), partial_folder(backup.folder.parent, _PARTIAL) as partial:
         rehearsal = engine.rehearse(backup.path, partial)
     _refuse_different(engine.name, backup.figures, rehearsal.figures, rows_alone=not rehearsal.restored)
     seconds = round(time.monotonic() - began, 3)
@@ -325,44 +325,10 @@ def _writing(folder: Path, name: str) -> Iterator[None]:
         ) from error
 
 
-@contextmanager
-def _partial_folder(folder: Path) -> Iterator[Path]:
-    """Yield a new folder; whatever is still in it afterwards is deleted, now or, after a kill, by the next backup."""
-    _make_private(folder)
-    _delete_left(folder)
-    partial, mark = _marked_folder(folder)
-    try:
-        with mark:
-            yield partial
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _marked_folder(folder: Path) -> tuple[Path, IO[str]]:
-    while True:
-        partial = folder / f"{_PARTIAL}{os.getpid()}-{secrets.token_hex(4)}"
-        partial.mkdir(mode=0o700)
-        mark = (partial / _IN_USE).open("x")
-        fcntl.flock(mark, fcntl.LOCK_EX)
-        if (partial / _IN_USE).exists():
-            return partial, mark
-        # another backup took it for a dead one's before it was locked
-        mark.close()
-
-
-def _delete_left(folder: Path) -> None:
-    """Delete what a killed process left: the mark of its backup can be locked, or it was deleting an old one."""
-    for mark in folder.glob(f"{_PARTIAL}*/{_IN_USE}"):
-        with suppress(OSError), mark.open("r+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(mark.parent, ignore_errors=True)
+def _delete_dying(folder: Path) -> None:
+    """Delete what a process left that was killed while it deleted an old backup."""
     for dying in folder.glob(f"{_PARTIAL}{_PREFIX}*"):
         shutil.rmtree(dying, ignore_errors=True)
-
-
-def _make_private(folder: Path) -> None:
-    if not folder.exists():
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
 def _write(path: Path, text: str) -> None:
