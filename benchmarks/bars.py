@@ -45,7 +45,9 @@ def bars(rows: int, seconds: Mapping[str, float], megabytes: Mapping[str, float]
         found.append(Bar(f"{engine}: command / floor", _ratio(command, seconds.get(f"floor {engine}")), times, "x"))
         gain = _ratio(_guide_seconds(engine, seconds), command)
         found.append(Bar(f"{engine}: guide's way / command", gain, LEAST_GAIN_OVER_GUIDE, "x", at_least=True))
-        found.append(Bar(f"{engine}: peak memory", megabytes.get(f"command {engine}"), MOST_MEGABYTES, "MB"))
+        found.append(Bar(f"{engine}: verify / command", _ratio(seconds.get(f"verify {engine}"), command), 1, "x"))
+        for way in ("command", "verify"):
+            found.append(Bar(f"{engine}: peak memory, {way}", megabytes.get(f"{way} {engine}"), MOST_MEGABYTES, "MB"))
     if rows >= max(MOST_TIMES_FLOOR):
         ratio = _ratio(seconds.get("command postgres"), seconds.get("pgloader"))
         found.append(Bar("postgres: command / pgloader", ratio, 1, "x"))
