@@ -27,7 +27,7 @@ from accounts_migration.databases.legacy_source import (
 from accounts_migration.databases.legacy_source.opening import read_only_uri
 from accounts_migration.streams import read_ahead
 
-ROWS_AT_ONCE = 32_768
+ROWS_AT_ONCE = 16_384
 _ROWS_NAMED = 500
 _ROWS_SAMPLED = 200
 _MOST_OUT_OF_ORDER = 50

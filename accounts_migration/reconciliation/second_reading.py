@@ -36,7 +36,7 @@ from accounts_migration.reconciliation.content import (
 )
 from accounts_migration.second_reading.cells import Rules
 from accounts_migration.second_reading.reading import Record, SecondReading
-from accounts_migration.streams import by_batch, joined, read_ahead
+from accounts_migration.streams import by_batch, read_ahead
 
 _COLUMNS = Record._fields
 _NAMING = ("batch", "source_row_id", "whole", "action", "reason")
@@ -139,7 +139,7 @@ def hold_against(
             expected = _batch_after_batch(expected)
         rows = compare_content(
             entity,
-            read_ahead(joined(expected)),
+            read_ahead(expected),
             read_ahead(_found(entity, target, scope)) if found is None else found,
             key_of(entity),
             _batch_of(entity),

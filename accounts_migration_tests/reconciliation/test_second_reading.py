@@ -762,6 +762,31 @@ def test_only_what_is_loaded_is_compared_and_nothing_is_no_pass(
         assert evaluated(migration, "transaction") == (True, "ERROR", 1, 4)
 
 
+def test_what_waits_to_be_replaced_is_not_compared(
+    tmp_path: Path,
+    open_migration: Callable[..., Any],
+    write_legacy: Callable[..., Path],
+    new_legacy_rows: Callable[[], dict[str, list[tuple[Any, ...]]]],
+    url: str,
+) -> None:
+    """One month is loaded from a source that was mended; the others still stand as the earlier one had them."""
+    rows = new_legacy_rows()
+    with open_migration(tmp_path, url, rows) as migration:
+        migration.migrate()
+        rows["legacy_transactions"] = [
+            (key, account, kind, amount, balance, f"mended {text}", moment)
+            for key, account, kind, amount, balance, text, moment in rows["legacy_transactions"]
+        ]
+        write_legacy(tmp_path / "legacy.db", rows)
+        assert migration.run(job="snapshot").success
+        assert migration.run(job="prepare", span=("2024-01", "undated")).success
+        assert migration.run("target/transaction", batch="2024-02").success
+        assert migration.run("validation/second_reading").success
+        assert evaluated(migration, "transaction") == (True, "ERROR", 1, 4)
+        assert migration.evaluation("validation/second_reading", "transaction").metadata["rows compared"].value == 2
+        assert evaluated(migration, "customer") == (False, "WARN", 0, 0)
+
+
 def test_a_target_without_a_migration_is_refused(tmp_path: Path, open_migration: Callable[..., Any], url: str) -> None:
     with open_migration(tmp_path, url) as migration:
         assert migration.run(job="snapshot").success
