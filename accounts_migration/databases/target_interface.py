@@ -342,8 +342,9 @@ class Target(ABC):
         outside: list[pa.Array] = []
 
         def parts() -> Iterator[pa.RecordBatch]:
-            # the next part is encoded while the database takes this one
-            for stored, keys in read_ahead(self._stored_rows(batch)):
+            # the next part is encoded while the database takes this one, if there is one
+            encoded = self._stored_rows(batch)
+            for stored, keys in read_ahead(encoded) if batch.source_rows > ROWS_PER_WRITE else encoded:
                 outside.append(keys)
                 yield stored
 

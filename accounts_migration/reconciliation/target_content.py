@@ -16,7 +16,7 @@ from accounts_migration.databases.target import BatchLoaded, Target
 from accounts_migration.entities import Entity
 from accounts_migration.reconciliation.content import ContentComparison, compare_content
 from accounts_migration.staging import WHOLE, Staged
-from accounts_migration.streams import joined, read_ahead
+from accounts_migration.streams import ROWS_PER_CHUNK, joined, read_ahead
 
 
 def compare_entity(entity: Entity, staged: Staged, target: Target, *, everything: bool) -> ContentComparison:
@@ -104,8 +104,11 @@ class ReadBack:
 
 
 def _compare(entity: Entity, staged: Staged, found: Iterable[pa.RecordBatch]) -> ContentComparison:
-    expected = read_ahead(joined(staged.scan("rows")))
-    return compare_content(entity.name, expected, read_ahead(found), entity.target_columns[0], _batches(entity))
+    expected = joined(staged.scan("rows"))
+    if sum(staged.manifest(batch)["cleaned"] for batch in staged.batches) > ROWS_PER_CHUNK:
+        # of one chunk there is nothing to read ahead: to wake a thread costs more
+        expected, found = read_ahead(expected), read_ahead(found)
+    return compare_content(entity.name, expected, found, entity.target_columns[0], _batches(entity))
 
 
 def _found(entity: Entity, staged: Staged, target: Target, everything: bool) -> Iterator[pa.RecordBatch]:

@@ -1,6 +1,8 @@
 """Opening targets: which URLs are taken, what is refused, and that no password shows."""
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,16 @@ def test_a_target_has_one_location_from_every_folder(tmp_path: Path, monkeypatch
     for url in ("a.db", "./a.db", str(path), f"sqlite:///{path}", "sqlite:///a.db"):
         assert target_location(url) == str(path)
     assert target_location("postgresql://me:secret@host:1/bank?password=secret") == "postgresql://me@host:1/bank"
+
+
+def test_a_new_file_has_large_pages_and_one_that_stood_keeps_its_own(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "old.db")) as connection:
+        connection.execute("CREATE TABLE branch (branch_id TEXT)")
+    for name, size in (("new.db", 8192), ("old.db", 4096)):
+        with open_target(str(tmp_path / name)) as target:
+            target.prepare()
+            assert target.session.value("PRAGMA page_size") == size
+            assert target.session.value("PRAGMA journal_mode") == "wal"
 
 
 def test_opening_creates_no_file(tmp_path: Path) -> None:

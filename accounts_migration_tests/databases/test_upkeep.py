@@ -176,11 +176,12 @@ def test_too_little_free_space_is_told_before_anything_is_written(tmp_path: Path
     path = tmp_path / "target.db"
     with open_target(str(path)) as target:
         target.prepare()
-    pages = shutil.disk_usage(tmp_path).free // 4096 + 1_000_000
     with path.open("rb+") as file:
+        page = int.from_bytes(file.read(18)[16:], "big")
+        pages = shutil.disk_usage(tmp_path).free // page + 1_000_000
         file.seek(28)
         file.write(pages.to_bytes(4, "big"))
-        file.truncate(pages * 4096)
+        file.truncate(pages * page)
     with open_target(str(path)) as target:
         works = dict(sqlite_upkeep.works(target.session, path, lambda: None))
         with pytest.raises(MigrationError) as refused:
