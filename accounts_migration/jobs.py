@@ -44,6 +44,7 @@ def build_jobs(target: str | None = None) -> list[UnresolvedAssetJobDefinition]:
             ASSESS_JOB,
             _SNAPSHOT | dg.AssetSelection.groups("assessment"),
             tags=tags,
+            config=_LOGGED,
             description="Find out what a migration would do, and plan it; write nothing into source and target.",
         ),
         dg.define_asset_job(

@@ -20,13 +20,14 @@ from accounts_migration.assets.items import DONE, FAILED, Item, check_result
 from accounts_migration.assets.post_migration import API, APPLICATION, GROUP, OPTIMISED, USER_WORKFLOWS
 from accounts_migration.assets.report import REPORT
 from accounts_migration.databases.bookkeeping import Snapshot
+from accounts_migration.databases.files import fingerprint
 from accounts_migration.databases.snapshot import MANIFEST_FILE
 from accounts_migration.databases.target import Target
 from accounts_migration.errors import MigrationError
 from accounts_migration.jobs import RUN_TAG, TARGET_TAG
 from accounts_migration.last_migration import last_load
 from accounts_migration.operations.archive import Archive, Member, write_archive
-from accounts_migration.operations.backup import MANIFEST, fingerprint
+from accounts_migration.operations.backup import MANIFEST
 from accounts_migration.reports.checks import latest_checks
 from accounts_migration.reports.rendering import PAGE, SUMS, TWIN
 from accounts_migration.resources import BackupResource, LegacyResource, TargetResource, recorded_snapshot

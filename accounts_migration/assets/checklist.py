@@ -30,12 +30,12 @@ from accounts_migration.assets.post_migration import (
     OPTIMISED_CHECK,
     USER_WORKFLOWS,
 )
+from accounts_migration.databases.files import fingerprint
 from accounts_migration.databases.target import Target
 from accounts_migration.databases.workflows import WORKFLOWS
 from accounts_migration.last_migration import last_load, policies_of
 from accounts_migration.operations.acknowledgements import Acknowledgement, read_acknowledgements
 from accounts_migration.operations.archive import read_archive
-from accounts_migration.operations.backup import fingerprint
 from accounts_migration.operations.notification import Notice, notify
 from accounts_migration.reconciliation.amounts import amount
 from accounts_migration.reconciliation.promises import OVERALL, overall

@@ -4,7 +4,6 @@ Here: taking it by SQLite's online backup, proving it whole, its manifest, findi
 written once and never changed. Not here: reading its rows (`accounts_migration.databases.legacy_source`).
 """
 
-import hashlib
 import json
 import os
 import sqlite3
@@ -16,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from accounts_migration.databases.files import fingerprint
 from accounts_migration.databases.legacy_source import (
     LegacyTable,
     Unmigrated,
@@ -139,7 +139,7 @@ def find_snapshot(backup_dir: Path, snapshot_id: str, sha256: str) -> Snapshot:
             why=f"it does not stand whole in {backup_dir}",
             remedy="Bring its folder back from your backup, or name in BACKUP_DIR the folder that holds it",
         )
-    if _fingerprint(snapshot.path) != sha256:
+    if fingerprint(snapshot.path) != sha256:
         raise MigrationError(
             what,
             why=f"{snapshot.path} was changed since: its sha256 is another than the target recorded",
@@ -164,7 +164,7 @@ def take_snapshot(source: Path, backup_dir: Path, tables: Sequence[LegacyTable])
         with ThreadPoolExecutor(max_workers=1) as beside:
             contents = beside.submit(_contents, path, source, tables)
             integrity = _check(path, source)
-            sha256 = _fingerprint(path)
+            sha256 = fingerprint(path)
             manifests, unmigrated = contents.result()
         for earlier in find_snapshots(backup_dir):
             if earlier.sha256 == sha256 and earlier.source == str(source.resolve()):
@@ -219,11 +219,6 @@ def _copy(source: Path, path: Path, tables: Sequence[LegacyTable]) -> None:
                 raise
     with path.open("rb+") as file:
         os.fsync(file.fileno())
-
-
-def _fingerprint(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check(path: Path, source: Path) -> str:

@@ -7,7 +7,6 @@ and putting a backup back (`accounts_migration.operations.rollback`).
 """
 
 import errno
-import hashlib
 import json
 import os
 import secrets
@@ -24,6 +23,7 @@ from accounts_migration.databases.copies.engine import Engine, State
 from accounts_migration.databases.copies.figures import Figures, Migrated, TableFigures
 from accounts_migration.databases.copies.postgres import PostgresEngine
 from accounts_migration.databases.copies.sqlite import SqliteEngine
+from accounts_migration.databases.files import fingerprint, onto_disk
 from accounts_migration.databases.partial_folders import partial_folder, put_in_place
 from accounts_migration.databases.target import target_location, target_path
 from accounts_migration.errors import MigrationError, UsageError
@@ -146,11 +146,11 @@ def take_backup(url: str, folder: Path, *, pg_dump: Path | None = None) -> Backu
             seconds=round(time.monotonic() - began, 3),
         )
         if dump.file:
-            _onto_disk(dump.file)
+            onto_disk(dump.file)
         _write(partial / MANIFEST, json.dumps({**asdict(backup), "folder": backup.backup_id}, indent=2))
-        _onto_disk(partial)
+        onto_disk(partial)
         put_in_place(partial, backup.folder)
-        _onto_disk(folder)
+        onto_disk(folder)
     return backup
 
 
@@ -279,12 +279,6 @@ def forget_old_backups(folder: Path, target: str, days: int, now: datetime) -> l
     return old
 
 
-def fingerprint(path: Path) -> str:
-    """Return the sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _read(folder: Path) -> Backup | None:
     """Return the backup in a folder; None where there is no whole one."""
     try:
@@ -336,11 +330,3 @@ def _write(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _onto_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

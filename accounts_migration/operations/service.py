@@ -8,7 +8,6 @@ import http.client
 import shlex
 import shutil
 import subprocess
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -29,7 +28,6 @@ _SYSTEMD = Path("/run/systemd/system")
 _SECONDS_BETWEEN_QUESTIONS = 0.1
 _SERVER_ERROR = 500
 _SECONDS_FOR_AN_ANSWER = 5.0
-_MOST_CHARACTERS_TOLD = 300
 # a proxy of the environment is not asked: the service is on this machine
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -87,7 +85,7 @@ class Service:
         absent = self._run("stop", self.stop_command)
         if absent is None and self.health_url:
             self._wait_until_silent()
-        return absent or f"the service was stopped ({shlex.join(self.stop_command)})"
+        return absent or f"the service was stopped ({_program(self.stop_command)})"
 
     def start(self) -> str:
         """Start the service and return what was done in a sentence; it may not be healthy yet.
@@ -96,7 +94,7 @@ class Service:
             MigrationError: The command cannot be started, fails, or is not done in time.
         """
         absent = self._run("start", self.start_command)
-        return absent or f"the service was started ({shlex.join(self.start_command)})"
+        return absent or f"the service was started ({_program(self.start_command)})"
 
     def ask(self) -> int | None:
         """Return the HTTP status of the health URL now; None where nothing answers."""
@@ -140,7 +138,7 @@ class Service:
             if time.monotonic() >= deadline:
                 raise MigrationError(
                     "The service was not stopped",
-                    why=f"it still answers at {shown_url(self.health_url)} after {shlex.join(self.stop_command)}",
+                    why=f"it still answers at {shown_url(self.health_url)} after {_program(self.stop_command)}",
                     remedy="Check SERVICE_STOP and SERVICE_HEALTH_URL; stop the service by hand to go on",
                 )
             time.sleep(_SECONDS_BETWEEN_QUESTIONS)
@@ -149,31 +147,39 @@ class Service:
         """Run the command; return why there was none to run, None where it was run."""
         if not command:
             return self.absence or _EMPTY.format(verb)
-        what, text = f"Cannot {verb} the service", shlex.join(command)
-        setting = f"SERVICE_{verb.upper()}"
-        with tempfile.TemporaryFile() as said:
-            # into a file: a service that it leaves running would keep a pipe open for ever
-            try:
-                done = subprocess.run(  # noqa: S603  # the administrator's own command, without a shell
-                    command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, timeout=self.timeout, check=False
-                )
-            except OSError as error:
-                raise MigrationError(what, why=f"{command[0]}: {error.strerror}", remedy=f"Check {setting}") from error
-            except subprocess.TimeoutExpired:
-                raise MigrationError(
-                    what,
-                    why=f"{text} did not end within {self.timeout:g} s",
-                    remedy=f"Check {setting}: it must return; or set SERVICE_TIMEOUT higher",
-                ) from None
-            said.seek(0)
-            words = " ".join(said.read().decode(errors="replace").split())[-_MOST_CHARACTERS_TOLD:]
+        what, setting = f"Cannot {verb} the service", f"SERVICE_{verb.upper()}"
+        program = _program(command)
+        try:
+            # what it says is not kept: neither that nor its arguments may come into a log, they may hold a password;
+            # and a service that it leaves running would keep a pipe open for ever
+            done = subprocess.run(  # noqa: S603  # the administrator's own command, without a shell
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=self.timeout,
+                check=False,
+            )
+        except OSError as error:
+            raise MigrationError(what, why=f"{program}: {error.strerror}", remedy=f"Check {setting}") from error
+        except subprocess.TimeoutExpired:
+            raise MigrationError(
+                what,
+                why=f"{program} did not end within {self.timeout:g} s",
+                remedy=f"Check {setting}: it must return; or set SERVICE_TIMEOUT higher",
+            ) from None
         if done.returncode == 0:
             return None
         raise MigrationError(
             what,
-            why=f"{text} ended with status {done.returncode}{': ' if words else ''}{words}",
-            remedy=f"Check {setting}, run it by hand, then run again",
+            why=f"{program} ended with status {done.returncode}",
+            remedy=f"Check {setting}, run it by hand to see what it says, then run again",
         )
+
+
+def _program(command: tuple[str, ...]) -> str:
+    """Return the program of a command as it may be shown: without its arguments."""
+    return Path(command[0]).name
 
 
 def shown_url(url: str) -> str:

@@ -22,6 +22,7 @@ from typing import Any
 from accounts_migration.databases.copies import sqlite_file
 from accounts_migration.databases.copies.engine import Copy, Dump, Engine, Rehearsal, Return, Way
 from accounts_migration.databases.copies.figures import MEASURES, Figures, Migrated, TableFigures
+from accounts_migration.databases.files import onto_disk
 from accounts_migration.databases.locks import held_once
 from accounts_migration.databases.sqlite_session import exact_sum, read_exact_sum
 from accounts_migration.databases.sqlite_target import acquire_lock, lock_name
@@ -154,7 +155,7 @@ class SqliteEngine(Engine):
                     place.rename(_with(aside, suffix))
             if what.copy.state != "nothing":
                 beside.rename(self.path)
-        _onto_disk(self.path.parent)
+        onto_disk(self.path.parent)
         return str(kept) if kept.exists() else ""
 
     def undo(self, what: Return) -> None:
@@ -174,7 +175,7 @@ class SqliteEngine(Engine):
                 if _with(kept, suffix).exists():
                     _with(kept, suffix).rename(_with(self.path, suffix))
         beside.unlink(missing_ok=True)
-        _onto_disk(self.path.parent)
+        onto_disk(self.path.parent)
 
     def _beside(self, what: Return) -> Path:
         return _with(self.path, f".restoring-{what.stamp}")
@@ -254,14 +255,6 @@ class SqliteEngine(Engine):
 
 def _with(path: Path, suffix: str) -> Path:
     return path.with_name(f"{path.name}{suffix}")
-
-
-def _onto_disk(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def copy_file(original: Path, copy: Path) -> None:
