@@ -39,14 +39,29 @@ def give_memory_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-class _Ahead(Generic[Item]):
-    """A stream that a thread of its own produces, at most `depth` items ahead of its reader, from now on."""
+class _HandOver(Generic[Item]):
+    """Items on their way from one thread to another, at most `depth` at once; once it is over, they are dropped."""
 
-    def __init__(self, items: Iterable[Item], depth: int) -> None:
+    def __init__(self, depth: int) -> None:
         self._ready: queue.Queue[tuple[Item | None, BaseException | None, bool]] = queue.Queue(maxsize=depth)
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._produce, args=(items,), daemon=True)
-        self._thread.start()
+        self._over = threading.Event()
+
+    @property
+    def is_over(self) -> bool:
+        return self._over.is_set()
+
+    def end(self) -> None:
+        """Let nobody wait any more who would put something in."""
+        self._over.set()
+
+    def put(self, entry: tuple[Item | None, BaseException | None, bool]) -> None:
+        """Hand over an item, an error, or the end."""
+        while not self.is_over:
+            try:
+                self._ready.put(entry, timeout=0.1)
+            except queue.Full:
+                continue
+            return
 
     def __iter__(self) -> Iterator[Item]:
         while True:
@@ -57,28 +72,32 @@ class _Ahead(Generic[Item]):
                 return
             yield item  # type: ignore[misc]  # an entry that is neither error nor end holds an item
 
+
+class _Ahead(Generic[Item]):
+    """A stream that a thread of its own produces, at most `depth` items ahead of its reader, from now on."""
+
+    def __init__(self, items: Iterable[Item], depth: int) -> None:
+        self._produced = _HandOver[Item](depth)
+        self._thread = threading.Thread(target=self._produce, args=(items,), daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self._produced)
+
     def close(self) -> None:
         """Let the producer end, wherever it is, and wait for it."""
-        self._stopped.set()
+        self._produced.end()
         self._thread.join()
 
     def _produce(self, items: Iterable[Item]) -> None:
         try:
             for item in items:
-                self._hand_over((item, None, False))
-                if self._stopped.is_set():
+                self._produced.put((item, None, False))
+                if self._produced.is_over:
                     return
-            self._hand_over((None, None, True))
+            self._produced.put((None, None, True))
         except BaseException as error:  # whatever it is, the reader must learn of it
-            self._hand_over((None, error, True))
-
-    def _hand_over(self, entry: tuple[Item | None, BaseException | None, bool]) -> None:
-        while not self._stopped.is_set():
-            try:
-                self._ready.put(entry, timeout=0.1)
-            except queue.Full:
-                continue
-            return
+            self._produced.put((None, error, True))
 
 
 def read_ahead(items: Iterable[Item], depth: int = 1) -> Iterator[Item]:
@@ -116,10 +135,10 @@ def in_common(
     """
     if not consumers:
         return []
-    shares = [_Share[Item](depth) for _ in consumers]
+    shares = [_HandOver[Item](depth) for _ in consumers]
     with ThreadPoolExecutor(max_workers=len(consumers)) as threads:
         running = [
-            threads.submit(share.consumed_by, consumer) for share, consumer in zip(shares, consumers, strict=True)
+            threads.submit(_consumed, consumer, share) for consumer, share in zip(consumers, shares, strict=True)
         ]
         try:
             for item in items:
@@ -135,39 +154,12 @@ def in_common(
         return [future.result() for future in running]
 
 
-class _Share(Generic[Item]):
-    """The items for one consumer of `in_common`, at most `depth` ahead of it; what nobody wants any more is dropped."""
-
-    def __init__(self, depth: int) -> None:
-        self._ready: queue.Queue[tuple[Item | None, BaseException | None, bool]] = queue.Queue(maxsize=depth)
-        self._over = threading.Event()
-
-    @property
-    def is_over(self) -> bool:
-        return self._over.is_set()
-
-    def put(self, entry: tuple[Item | None, BaseException | None, bool]) -> None:
-        while not self.is_over:
-            try:
-                self._ready.put(entry, timeout=0.1)
-            except queue.Full:
-                continue
-            return
-
-    def consumed_by(self, consumer: Callable[[Iterable[Item]], Result]) -> Result:
-        try:
-            return consumer(self._items())
-        finally:
-            self._over.set()
-
-    def _items(self) -> Iterator[Item]:
-        while True:
-            item, error, finished = self._ready.get()
-            if error is not None:
-                raise error
-            if finished:
-                return
-            yield item  # type: ignore[misc]  # an entry that is neither error nor end holds an item
+def _consumed(consumer: Callable[[Iterable[Item]], Result], share: _HandOver[Item]) -> Result:
+    """Let the consumer have its share; what it no longer wants is dropped."""
+    try:
+        return consumer(share)
+    finally:
+        share.end()
 
 
 def joined(batches: Iterable[pa.RecordBatch], rows: int = ROWS_PER_CHUNK) -> Iterator[pa.RecordBatch]:
