@@ -4,7 +4,7 @@ Here: the SQL that says it, and the same for rows that are about to come. Not he
 which is the source row (`accounts_migration.databases.legacy_source`).
 
 A batch is a label of the source row; the target has no column for it. Nearly every transaction stands in
-the month of its date, so the date is the label, and `migration_batch_row` lists the others (all of
+the month of its date, so the date is the label, and the table `batch_row` of the books lists the others (all of
 `undated`, as a rule).
 """
 
@@ -14,6 +14,7 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from accounts_migration.databases.books import Books
 from accounts_migration.databases.target_schema import key_of, quoted
 from accounts_migration.errors import MigrationError
 
@@ -48,7 +49,7 @@ def month_bounds(batch: str) -> tuple[str, str] | None:
     return f"{batch}-01", f"{following}-01"
 
 
-def member_conditions(entity: str, batch: str) -> list[str]:
+def member_conditions(entity: str, batch: str, books: Books) -> list[str]:
     """Return SQL conditions, each of other rows, under one of which a row `t` of the table is of the batch.
 
     Apart, because a database takes an index or a hash for each, and neither for both under an OR.
@@ -56,7 +57,7 @@ def member_conditions(entity: str, batch: str) -> list[str]:
     if entity != PARTITIONED:
         return ["1 = 1"]
     key = f"t.{quoted(key_of(entity))}"
-    listed = f"SELECT r.target_key FROM migration_batch_row AS r WHERE r.entity = '{entity}'"  # a constant
+    listed = f"SELECT r.target_key FROM {books.batch_row} AS r WHERE r.entity = '{entity}'"  # a constant
     listed_here = f"{key} IN ({listed} AND r.batch = '{batch}')"
     bounds = month_bounds(batch)
     if bounds is None:
@@ -65,10 +66,10 @@ def member_conditions(entity: str, batch: str) -> list[str]:
     return [f"{dated} AND NOT EXISTS ({listed} AND r.target_key = {key})", listed_here]
 
 
-def member_keys(entity: str, batch: str) -> str:
+def member_keys(entity: str, batch: str, books: Books) -> str:
     """Return the query of the keys of the batch's rows in the entity's table, as `target_key`."""
     query = f"SELECT t.{quoted(key_of(entity))} AS target_key FROM {quoted(entity)} AS t WHERE "  # our names
-    return " UNION ALL ".join(query + condition for condition in member_conditions(entity, batch))
+    return " UNION ALL ".join(query + condition for condition in member_conditions(entity, batch, books))
 
 
 def is_outside(batch: str, alias: str) -> str:

@@ -1,6 +1,6 @@
 """What the target records about itself: snapshots, batches, defects (contract section 6).
 
-Here: reading and writing the `migration_` tables through a session. Not here: the rows they speak of
+Here: reading and writing the tables of the session's `books`. Not here: the rows they speak of
 (`merge`, `target_interface`), and when a transaction begins and ends: every writer here is called within
 one.
 """
@@ -38,7 +38,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class RecordedBatch:
-    """A row of `migration_batch`: what was loaded, from which snapshot, under which policies.
+    """A row of the table of batches: what was loaded, from which snapshot, under which policies.
 
     `source_rows = loaded + rejected + excluded`, unless rows were removed with their parents since: then
     the batch wants loading again. `repaired` counts rows, `loaded_at` is UTC without zone.
@@ -85,7 +85,7 @@ def record_snapshot(session: Session, snapshot: Snapshot) -> None:
     """Write the snapshot's row."""
     _upsert(
         session,
-        "migration_snapshot",
+        session.books.snapshot,
         {
             "snapshot_id": snapshot.snapshot_id,
             "source": snapshot.source,
@@ -98,21 +98,21 @@ def record_snapshot(session: Session, snapshot: Snapshot) -> None:
 def record_batch(session: Session, recorded: RecordedBatch) -> None:
     """Write the batch's row in place of an earlier one."""
     values = {field.name: getattr(recorded, field.name) for field in fields(recorded)}
-    _upsert(session, "migration_batch", values | {"loaded_at": as_text(recorded.loaded_at)})
+    _upsert(session, session.books.batch, values | {"loaded_at": as_text(recorded.loaded_at)})
 
 
 def lower_loaded(session: Session, entity: str, removed: Mapping[str, int]) -> None:
     """Take rows off their batches' counts: removed with their parents, or moved to another batch."""
     for batch, rows in sorted(removed.items()):
         session.execute(
-            "UPDATE migration_batch SET loaded = loaded - $1 WHERE entity = $2 AND batch = $3",
+            f"UPDATE {session.books.batch} SET loaded = loaded - $1 WHERE entity = $2 AND batch = $3",
             (rows, entity, batch),
         )
 
 
 def loaded_by_batch(session: Session, entity: str) -> dict[str, int]:
     """Return the recorded number of loaded rows of each batch."""
-    return dict(session.execute("SELECT batch, loaded FROM migration_batch WHERE entity = $1", (entity,)))
+    return dict(session.execute(f"SELECT batch, loaded FROM {session.books.batch} WHERE entity = $1", (entity,)))
 
 
 def is_fresh(session: Session, entity: str, batch: str, snapshot_id: str, policies_digest: str) -> bool:
@@ -121,7 +121,7 @@ def is_fresh(session: Session, entity: str, batch: str, snapshot_id: str, polici
     Then no row of the table can be in the way, and the batch may simply be inserted.
     """
     in_the_way = session.value(
-        "SELECT count(*) FROM migration_batch WHERE entity = $1"
+        f"SELECT count(*) FROM {session.books.batch} WHERE entity = $1"
         " AND (batch = $2 OR snapshot_id <> $3 OR policies_digest <> $4)",
         (entity, batch, snapshot_id, policies_digest),
     )
@@ -135,20 +135,21 @@ def replace_defects(session: Session, entity: str, batch: str, defects: Iterable
         session: In a transaction.
         entity: The entity of all of them.
         batch: The batch of all of them.
-        defects: Columns of `migration_defect`, string except source_row_id int64.
+        defects: Columns of the table of defects, string except source_row_id int64.
 
     Returns:
         The number of records by action as the database counts them, and `rows repaired`: repaired rows,
         each of which may have several records.
     """
-    session.execute("DELETE FROM migration_defect WHERE entity = $1 AND batch = $2", (entity, batch))
-    schema = canonical_schema("migration_defect")
+    table = session.books.defect
+    session.execute(f"DELETE FROM {table} WHERE entity = $1 AND batch = $2", (entity, batch))
+    schema = canonical_schema(table)
     storable = (_storable(part, schema) for part in defects if part.num_rows)
     first = next(storable, None)
     if first is not None:
-        session.ingest("migration_defect", schema, chain([first], storable))
+        session.ingest(table, schema, chain([first], storable))
     rows = session.execute(
-        "SELECT action, count(*), count(DISTINCT source_key) FROM migration_defect"
+        f"SELECT action, count(*), count(DISTINCT source_key) FROM {table}"
         " WHERE entity = $1 AND batch = $2 GROUP BY action",
         (entity, batch),
     )
@@ -167,7 +168,7 @@ def _storable(defects: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 def list_rows(session: Session, entity: str, batch: str, keys: pa.ChunkedArray) -> None:
     """List rows whose date does not tell their batch."""
-    schema = canonical_schema("migration_batch_row")
+    schema = canonical_schema(session.books.batch_row)
 
     def parts() -> Iterator[pa.RecordBatch]:
         for chunk in keys.chunks:
@@ -175,7 +176,7 @@ def list_rows(session: Session, entity: str, batch: str, keys: pa.ChunkedArray) 
             yield pa.record_batch(columns | {"batch": _repeated(batch, len(chunk))}, schema=schema)
 
     if len(keys):
-        session.ingest("migration_batch_row", schema, parts())
+        session.ingest(session.books.batch_row, schema, parts())
 
 
 def _repeated(text: str, times: int) -> pa.Array:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from accounts_migration.databases.batches import ALL, DATE_COLUMN, PARTITIONED, is_outside, member_keys
 from accounts_migration.databases.bookkeeping import loaded_by_batch, lower_loaded
+from accounts_migration.databases.books import Books
 from accounts_migration.databases.readings import count_by_batch, label_of
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.target_schema import children_of, column_names, key_of, quoted, selected
@@ -55,7 +56,7 @@ def merge(
     columns = selected(column_names(entity))
     with (
         _temporary(session, _INCOMING, f"SELECT {columns} FROM {table} WHERE 1 = 0"),  # names of our schema
-        _temporary(session, _PRESENT, member_keys(entity, batch)),
+        _temporary(session, _PRESENT, member_keys(entity, batch, session.books)),
     ):
         session.ingest(_INCOMING, schema, rows, temporary=True)
         session.execute(f"CREATE UNIQUE INDEX migration_incoming_key ON {_INCOMING} ({key})")
@@ -88,14 +89,15 @@ def _refuse_foreign_rows_of_batch(session: Session, entity: str, batch: str) -> 
     present = session.value(f"SELECT count(*) FROM {_PRESENT}")  # a constant
     recorded = loaded_by_batch(session, entity).get(batch, 0)
     if present > recorded:
-        raise foreign_rows(session.target_name, entity, {batch: (present, recorded)})
+        raise foreign_rows(session.target_name, session.books, entity, {batch: (present, recorded)})
 
 
-def foreign_rows(target_name: str, entity: str, counts: dict[str, tuple[int, int]]) -> MigrationError:
+def foreign_rows(target_name: str, books: Books, entity: str, counts: dict[str, tuple[int, int]]) -> MigrationError:
     """Return the error that rows stand in the table which this migration did not write.
 
     Args:
         target_name: The target as it is shown.
+        books: Those in which they are not recorded.
         entity: The table.
         counts: By batch, the number of rows found and the number recorded.
     """
@@ -104,9 +106,9 @@ def foreign_rows(target_name: str, entity: str, counts: dict[str, tuple[int, int
         for batch, (present, recorded) in sorted(counts.items())
     )
     return MigrationError(
-        f"Table {entity} of {target_name} holds rows that this migration did not write",
+        f"Table {entity} of {target_name} holds rows that this {books.deed} did not write",
         why=found,
-        remedy="Nothing was written. Move these rows elsewhere, or migrate into another database",
+        remedy=f"Nothing was written. Move these rows elsewhere, or {books.verb} into another database",
     )
 
 
@@ -156,7 +158,7 @@ def _remove(session: Session, entity: str, doomed: str, changes: Changes, *, own
             place = (entity, batch)
             changes.removed_elsewhere[place] = changes.removed_elsewhere.get(place, 0) + rows
     keys = f"(SELECT target_key FROM {doomed})"  # a constant
-    session.execute(f"DELETE FROM migration_batch_row WHERE entity = '{entity}' AND target_key IN {keys}")
+    session.execute(f"DELETE FROM {session.books.batch_row} WHERE entity = '{entity}' AND target_key IN {keys}")
     session.execute(f"DELETE FROM {quoted(entity)} WHERE {quoted(key_of(entity))} IN {keys}")  # our names
     return batches
 
@@ -169,7 +171,7 @@ def _refuse_foreign_rows_of_any_batch(session: Session, entity: str) -> None:
         if rows > recorded.get(batch, 0)
     }
     if too_many:
-        raise foreign_rows(session.target_name, entity, too_many)
+        raise foreign_rows(session.target_name, session.books, entity, too_many)
 
 
 def _batches_of(session: Session, entity: str, doomed: str) -> dict[str, int]:
@@ -180,7 +182,7 @@ def _batches_of(session: Session, entity: str, doomed: str) -> dict[str, int]:
     for listed, month, rows in session.execute(
         f"SELECT r.batch, {session.month(f't.{DATE_COLUMN}')}, count(*)"
         f" FROM {doomed} AS d JOIN {quoted(entity)} AS t ON t.{key} = d.target_key"
-        f" LEFT JOIN migration_batch_row AS r ON r.entity = '{entity}' AND r.target_key = d.target_key"
+        f" LEFT JOIN {session.books.batch_row} AS r ON r.entity = '{entity}' AND r.target_key = d.target_key"
         " GROUP BY 1, 2"
     ):
         batch = listed or label_of(session, month)
@@ -208,17 +210,17 @@ def _insert_missing(session: Session, entity: str) -> int:
 
 
 def _list_outside(session: Session, entity: str, batch: str) -> None:
-    """Bring `migration_batch_row` up to date for the batch, touching only what changed."""
+    """Bring the list of rows outside their month up to date for the batch, touching only what changed."""
     key = quoted(key_of(entity))
     outside = f"SELECT i.{key} FROM {_INCOMING} AS i WHERE {is_outside(batch, 'i')}"
     session.execute(
-        f"DELETE FROM migration_batch_row WHERE entity = '{entity}' AND batch = '{batch}'"  # checked label
+        f"DELETE FROM {session.books.batch_row} WHERE entity = '{entity}' AND batch = '{batch}'"  # checked label
         f" AND target_key NOT IN ({outside})"
     )
     session.execute(
-        "INSERT INTO migration_batch_row (entity, target_key, batch)"  # checked label
+        f"INSERT INTO {session.books.batch_row} (entity, target_key, batch)"  # checked label
         f" SELECT '{entity}', o.target_key, '{batch}'"
         f" FROM (SELECT i.{key} AS target_key FROM {_INCOMING} AS i WHERE {is_outside(batch, 'i')}) AS o"
-        f" WHERE NOT EXISTS (SELECT 1 FROM migration_batch_row AS r"
+        f" WHERE NOT EXISTS (SELECT 1 FROM {session.books.batch_row} AS r"
         f" WHERE r.entity = '{entity}' AND r.target_key = o.target_key)"
     )

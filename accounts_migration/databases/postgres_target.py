@@ -22,6 +22,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable
 
 from accounts_migration.databases import postgres_provisioning, postgres_rows, postgres_upkeep, readings
+from accounts_migration.databases.books import MIGRATION, Books
 from accounts_migration.databases.locks import Release
 from accounts_migration.databases.postgres_session import PostgresSession, lock_number
 from accounts_migration.databases.provisioning import Provisioning, Throughput
@@ -82,14 +83,14 @@ class PostgresTarget(Target):
     engine = "postgresql"
     _dialect = _DIALECT
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, books: Books = MIGRATION) -> None:
         """Connect.
 
         Raises:
             MigrationError: The URL cannot be read, the server cannot be reached or refuses; without the
                 password.
         """
-        super().__init__(display_name(url))
+        super().__init__(display_name(url), books)
         self._url = url
         encoding = self.session.value("SELECT current_setting('server_encoding')")
         if encoding != "UTF8":

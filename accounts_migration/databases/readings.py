@@ -38,7 +38,7 @@ def count_by_batch(session: Session, entity: str) -> dict[str, int]:
     rows = session.execute(f"SELECT {month}, count(*) FROM {quoted(entity)} AS t GROUP BY 1")  # our names
     counts = {label_of(session, date): count for date, count in rows}
     for batch, date, listed in session.execute(
-        f"SELECT r.batch, {month}, count(*) FROM {_listed(entity)} GROUP BY 1, 2"
+        f"SELECT r.batch, {month}, count(*) FROM {_listed(session, entity)} GROUP BY 1, 2"
     ):
         counts[label_of(session, date)] -= listed
         counts[batch] = counts.get(batch, 0) + listed
@@ -56,9 +56,9 @@ def label_of(session: Session, month: object) -> str:
     return session.read_month(month) or UNDATED
 
 
-def _listed(entity: str) -> str:
+def _listed(session: Session, entity: str) -> str:
     return (
-        f"migration_batch_row AS r JOIN {quoted(entity)} AS t"
+        f"{session.books.batch_row} AS r JOIN {quoted(entity)} AS t"
         f" ON t.{quoted(key_of(entity))} = r.target_key AND r.entity = '{entity}'"
     )
 
@@ -83,7 +83,7 @@ def control_totals(session: Session, entity: str, *, by_batch: bool = False) -> 
     # the group first, of which there are few: the rows are then sorted with fewer comparisons of text
     by_month = _totals(session, [*labels, month], sums, amounts, f"{quoted(entity)} AS t")
     totals = {(label_of(session, date), *group): values for (*group, date), values in by_month.items()}
-    moved = _totals(session, ["r.batch", month, *labels], sums, amounts, _listed(entity))
+    moved = _totals(session, ["r.batch", month, *labels], sums, amounts, _listed(session, entity))
     for (batch, date, *group), listed in moved.items():
         _add(totals, (label_of(session, date), *group), listed, -1)
         _add(totals, (batch, *group), listed, 1)

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 from adbc_driver_manager import dbapi
 
+from accounts_migration.databases.books import MIGRATION, Books
 from accounts_migration.errors import MigrationError
 
 Parameter = str | int | None
@@ -45,6 +46,8 @@ class Session(ABC):
     """
 
     what: str
+    books: Books = MIGRATION
+    """The books that loads through this session are recorded in."""
 
     def __init__(self, connection: dbapi.Connection, target_name: str) -> None:
         """Take over an open connection; `target_name` is shown in messages and holds no password."""

@@ -31,6 +31,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from accounts_migration.databases import readings, sqlite_rows, sqlite_upkeep
+from accounts_migration.databases.books import MIGRATION, Books
 from accounts_migration.databases.locks import Release
 from accounts_migration.databases.provisioning import (
     BYTES_SENT,
@@ -70,13 +71,13 @@ class SqliteTarget(Target):
     engine = "sqlite"
     _dialect = _DIALECT
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, books: Books = MIGRATION) -> None:
         """Check the path, and the file if there is one.
 
         Raises:
             MigrationError: The folder is missing or not writable, or the file is not a SQLite database.
         """
-        super().__init__(str(path))
+        super().__init__(str(path), books)
         self.path = path.resolve()
         self._has_rowid: dict[str, bool] = {}
         _refuse_unusable_path(path)

@@ -6,6 +6,7 @@ Here: which engine a URL means. Not here: what a target can do (`target_interfac
 from pathlib import Path
 
 from accounts_migration.databases.bookkeeping import RecordedBatch, Snapshot
+from accounts_migration.databases.books import MIGRATION, Books
 from accounts_migration.databases.loads import BatchLoaded, BatchToLoad
 from accounts_migration.databases.postgres_target import PostgresTarget, display_name
 from accounts_migration.databases.sqlite_target import SqliteTarget
@@ -24,19 +25,20 @@ __all__ = [
 ]
 
 
-def open_target(url: str) -> Target:
+def open_target(url: str, books: Books = MIGRATION) -> Target:
     """Open a target database; nothing is created before `Target.prepare`.
 
     Args:
         url: A path, `sqlite:///path` (four slashes for an absolute path), or
             `postgresql://USER@HOST:PORT/DATABASE` (the password from PGPASSWORD or .pgpass).
+        books: Those in which loads are recorded.
 
     Raises:
         UsageError: The path or URL is wrong.
         MigrationError: The server cannot be reached or refuses; without the password.
     """
     path = target_path(url)
-    return PostgresTarget(url) if path is None else SqliteTarget(path)
+    return PostgresTarget(url, books) if path is None else SqliteTarget(path, books)
 
 
 def target_path(url: str) -> Path | None:

@@ -31,13 +31,13 @@ from accounts_migration.databases.bookkeeping import (
     refuse_unaccounted,
     replace_defects,
 )
+from accounts_migration.databases.books import Books
 from accounts_migration.databases.loads import BatchLoaded, BatchToLoad, Rehearsal, recorded_batch
 from accounts_migration.databases.locks import Release, held_once
 from accounts_migration.databases.merge import Changes, foreign_rows, merge
 from accounts_migration.databases.provisioning import Provisioning, Throughput
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.target_schema import (
-    BOOKKEEPING,
     ENTITIES,
     TABLES,
     Kind,
@@ -67,9 +67,10 @@ class Target(ABC):
     name: str
     """How the target is shown: its URL or path without any password."""
 
-    def __init__(self, name: str) -> None:
-        """Keep the name; connections are opened when needed."""
+    def __init__(self, name: str, books: Books) -> None:
+        """Keep the name, and which books loads are recorded in; connections are opened when needed."""
         self.name = name
+        self.books = books
         self._session: Session | None = None
         self._locks_held = 0
         self._without_foreign_rows: set[str] = set()
@@ -94,8 +95,13 @@ class Target(ABC):
     def session(self) -> Session:
         """The connection for everything but scans."""
         if self._session is None:
-            self._session = self._connect()
+            self._session = self._opened()
         return self._session
+
+    def _opened(self) -> Session:
+        session = self._connect()
+        session.books = self.books
+        return session
 
     # -- what an engine does in its own way
     # ---------------------------------------------------------------------
@@ -233,14 +239,14 @@ class Target(ABC):
             MigrationError: A table is not compatible, or rows stand in it that this migration did not write.
         """
         found = self._incompatible_or_found()
-        recorded = set(BOOKKEEPING) <= set(found)
+        recorded = set(self.books.tables) <= set(found)
         if recorded:
             self.refuse_foreign_rows(ENTITIES)
             return True
         for entity in ENTITIES:
             present = readings.count_rows(self.session, entity) if entity in found else 0
             if present:
-                raise foreign_rows(self.name, entity, {"all": (present, 0)})
+                raise foreign_rows(self.name, self.books, entity, {"all": (present, 0)})
         return False
 
     def load_batch(self, batch: BatchToLoad) -> BatchLoaded:
@@ -292,7 +298,7 @@ class Target(ABC):
         """
         with self.lock(), self.session.transaction():
             loaded = self.session.value(
-                "SELECT loaded FROM migration_batch WHERE entity = $1 AND batch = $2", (batch.entity, batch.batch)
+                f"SELECT loaded FROM {self.books.batch} WHERE entity = $1 AND batch = $2", (batch.entity, batch.batch)
             )
             self._record(batch, int(loaded))
         return BatchLoaded(batch.entity, batch.batch, "keep", int(loaded), 0, 0, 0)
@@ -379,7 +385,7 @@ class Target(ABC):
             present = readings.count_rows(self.session, entity)
             recorded = sum(loaded_by_batch(self.session, entity).values())
             if present > recorded:
-                raise foreign_rows(self.name, entity, {"all": (present, recorded)})
+                raise foreign_rows(self.name, self.books, entity, {"all": (present, recorded)})
 
     def _refuse_foreign_rows_once(self, entity: str) -> None:
         """Count a table once while the lock is held by the caller, not again for each of its batches."""
@@ -430,20 +436,20 @@ class Target(ABC):
         if batch is None:
             return self._read(entity, ["1 = 1"])
         refuse_unknown_label(entity, batch)
-        return self._read(entity, member_conditions(entity, batch))
+        return self._read(entity, member_conditions(entity, batch, self.books))
 
     def scan_place(self, entity: str, place: str) -> Iterator[pa.RecordBatch]:
         """Yield the rows that one load inserted (`BatchLoaded.place`), like `scan`."""
         return self._read(entity, [place])
 
     def defects(self, entity: str | None = None) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of `migration_defect`, all or one entity's; the last column, `inexact`, is null."""
+        """Yield the recorded defects, all or one entity's; the last column, `inexact`, is null."""
         if entity is not None and entity not in TABLES:
             raise MigrationError(f"There is no entity {entity!r}", why="its name is unknown", remedy="Check the name")
-        return self._read("migration_defect", ["1 = 1" if entity is None else f"entity = '{entity}'"])
+        return self._read(self.books.defect, ["1 = 1" if entity is None else f"entity = '{entity}'"])
 
     def _read(self, table: str, conditions: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        session = self._connect()
+        session = self._opened()
         try:
             self._before_scan(session)
             for condition in conditions:
@@ -465,13 +471,13 @@ class Target(ABC):
 
     def recorded_batches(self) -> list[RecordedBatch]:
         """Return what was recorded of each loaded batch, ordered by entity and batch."""
-        recorded = [RecordedBatch(**row) for row in self._records("migration_batch")]
+        recorded = [RecordedBatch(**row) for row in self._records(self.books.batch)]
         return sorted(recorded, key=lambda batch: (batch.entity, batch.batch))
 
     def defect_counts(self) -> dict[tuple[str, str, str], int]:
         """Return the number of defect records by (entity, batch, action)."""
         rows = self.session.execute(
-            "SELECT entity, batch, action, count(*) FROM migration_defect"
+            f"SELECT entity, batch, action, count(*) FROM {self.books.defect}"
             " GROUP BY entity, batch, action ORDER BY 1, 2, 3"
         )
         return {(entity, batch, action): count for entity, batch, action, count in rows}
@@ -479,7 +485,7 @@ class Target(ABC):
     def defect_reasons(self, entity: str) -> dict[tuple[str, str, str, str], int]:
         """Return the number of an entity's defect records by (batch, action, reason, reasons)."""
         rows = self.session.execute(
-            "SELECT batch, action, reason, reasons, count(*) FROM migration_defect WHERE entity = $1"
+            f"SELECT batch, action, reason, reasons, count(*) FROM {self.books.defect} WHERE entity = $1"
             " GROUP BY batch, action, reason, reasons ORDER BY 1, 2, 3, 4",
             (entity,),
         )
@@ -495,7 +501,7 @@ class Target(ABC):
         if not recorded:
             return None
         last = max(recorded, key=lambda batch: batch.loaded_at).snapshot_id
-        return next(Snapshot(**row) for row in self._records("migration_snapshot") if row["snapshot_id"] == last)
+        return next(Snapshot(**row) for row in self._records(self.books.snapshot) if row["snapshot_id"] == last)
 
     def control_totals(self, entity: str, *, by_batch: bool = False) -> readings.Totals:
         """Return exact counts and sums in cents, by SQL; see `readings.control_totals`.

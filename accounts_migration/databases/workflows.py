@@ -135,7 +135,8 @@ def _totals(session: Session) -> Workflow:
     expected = {"accounts": 0, "balances": 0, "transactions": 0, "amounts": 0}
     names = {"account": ("accounts", "balances", "balance"), "transaction": ("transactions", "amounts", "amount")}
     books = (
-        "SELECT entity, loaded, control_totals FROM migration_batch WHERE entity = 'account' OR entity = 'transaction'"
+        f"SELECT entity, loaded, control_totals FROM {session.books.batch}"
+        " WHERE entity = 'account' OR entity = 'transaction'"
     )
     for entity, loaded, totals in session.execute(books):
         rows, sums, measure = names[entity]
