@@ -30,7 +30,6 @@ from accounts_migration.databases.session import ConstraintViolated, Session
 from accounts_migration.databases.structure import FoundColumn, FoundTable, refuse_incompatible
 from accounts_migration.databases.target_interface import MOST_KEYS_NAMED, Target, constraint_broken
 from accounts_migration.databases.target_schema import (
-    BOOKKEEPING,
     ENTITIES,
     Kind,
     build_tables,
@@ -121,7 +120,7 @@ class PostgresTarget(Target):
         return found
 
     def _create(self, table: sa.Table) -> None:
-        if table.name in BOOKKEEPING:
+        if table.name not in ENTITIES:
             self.session.execute(_ddl(CreateTable(table)))
             for index in table.indexes:
                 self.session.execute(_ddl(CreateIndex(index)))

@@ -7,11 +7,10 @@ taken (`target_interface`). A fresh load leaves nothing for REINDEX to mend, so 
 from collections.abc import Iterable
 
 from accounts_migration.databases.session import Session
-from accounts_migration.databases.target_schema import BOOKKEEPING, ENTITIES, quoted
+from accounts_migration.databases.target_schema import TABLES, quoted
 from accounts_migration.databases.upkeep import Work
 from accounts_migration.errors import MigrationError
 
-_TABLES = (*ENTITIES, *BOOKKEEPING)
 _WITH_CONCURRENT_REINDEX, _WITH_RIGHT_TO_MAINTAIN = 120_000, 170_000
 
 
@@ -21,11 +20,11 @@ def works(session: Session, *, reindex: bool) -> Iterable[Work]:
     yield "rights", lambda: _refuse_strange_owners(session)
     if reindex:
         yield "REINDEX", lambda: _reindex(session)
-    yield "VACUUM ANALYZE", lambda: session.execute(f"VACUUM (ANALYZE) {', '.join(map(quoted, _TABLES))}")
+    yield "VACUUM ANALYZE", lambda: session.execute(f"VACUUM (ANALYZE) {', '.join(map(quoted, TABLES))}")
 
 
 def _here(relation: str) -> str:
-    names = ", ".join(f"'{name}'" for name in _TABLES)
+    names = ", ".join(f"'{name}'" for name in TABLES)
     return f"{relation}.relnamespace = current_schema()::regnamespace AND {relation}.relname IN ({names})"
 
 
@@ -61,7 +60,7 @@ def _refuse_strange_owners(session: Session) -> None:
 
 def _reindex(session: Session) -> None:
     beside_use = "CONCURRENTLY " if _version(session) >= _WITH_CONCURRENT_REINDEX else ""
-    for table in _TABLES:
+    for table in TABLES:
         session.execute(f"REINDEX TABLE {beside_use}{quoted(table)}")
 
 

@@ -116,7 +116,7 @@ class SqliteTarget(Target):
             for name, table in wanted.items():
                 if name not in found:
                     self.session.execute(str(CreateTable(table).compile(dialect=_DIALECT)))
-            for index in wanted["migration_defect"].indexes:
+            for index in [index for name in wanted if name not in ENTITIES for index in wanted[name].indexes]:
                 self.session.execute(str(CreateIndex(index, if_not_exists=True).compile(dialect=_DIALECT)))
 
     def _incompatible_or_found(self) -> Collection[str]:

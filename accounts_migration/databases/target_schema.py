@@ -18,11 +18,10 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from accounts_migration.databases.books import COPY, MIGRATION, Books
+
 ENTITIES = ("product", "customer", "account", "transaction")
 """The entities, parents before children: the order in which they are loaded."""
-
-BOOKKEEPING = ("migration_snapshot", "migration_batch", "migration_batch_row", "migration_defect")
-"""The migration's own tables; they are written in the same transaction as the rows they speak of."""
 
 CENTS = 100
 MILLIONTHS = 1_000_000
@@ -161,7 +160,11 @@ def build_tables() -> dict[str, sa.Table]:
     metadata = sa.MetaData(
         naming_convention={"pk": "%(table_name)s_pkey", "ck": "%(table_name)s_%(constraint_name)s_check"}
     )
-    tables = [*_entity_tables(metadata), *_bookkeeping_tables(metadata)]
+    tables = [
+        *_entity_tables(metadata),
+        *_bookkeeping_tables(metadata, MIGRATION),
+        *_bookkeeping_tables(metadata, COPY),
+    ]
     for table in tables:
         for name, rule in _CHECKS.get(table.name, {}).items():
             table.append_constraint(sa.CheckConstraint(rule, name=name))
@@ -230,9 +233,9 @@ def _entity_tables(metadata: sa.MetaData) -> list[sa.Table]:
     return [product, customer, account, transaction]
 
 
-def _bookkeeping_tables(metadata: sa.MetaData) -> list[sa.Table]:
+def _bookkeeping_tables(metadata: sa.MetaData, books: Books) -> list[sa.Table]:
     snapshot = sa.Table(
-        "migration_snapshot",
+        books.snapshot,
         metadata,
         _column("snapshot_id", Kind.CODE, key=True),
         _column("source", Kind.TEXT),
@@ -240,14 +243,14 @@ def _bookkeeping_tables(metadata: sa.MetaData) -> list[sa.Table]:
         _column("taken_at", Kind.MOMENT),
     )
     batch = sa.Table(
-        "migration_batch",
+        books.batch,
         metadata,
         _column("entity", Kind.CODE, key=True),
         _column("batch", Kind.CODE, key=True),
         sa.Column(
             "snapshot_id",
             _sql_type(Kind.CODE),
-            sa.ForeignKey("migration_snapshot.snapshot_id"),
+            sa.ForeignKey(snapshot.c.snapshot_id),
             nullable=False,
             info={"kind": Kind.CODE},
         ),
@@ -264,14 +267,14 @@ def _bookkeeping_tables(metadata: sa.MetaData) -> list[sa.Table]:
     )
     # lists only rows whose date lies outside their batch's month; all others are found by their date
     batch_row = sa.Table(
-        "migration_batch_row",
+        books.batch_row,
         metadata,
         _column("entity", Kind.CODE, key=True),
         _column("target_key", Kind.CODE, key=True),
         _column("batch", Kind.CODE),
     )
     defect = sa.Table(
-        "migration_defect",
+        books.defect,
         metadata,
         _column("entity", Kind.CODE),
         _column("batch", Kind.CODE),
@@ -284,7 +287,7 @@ def _bookkeeping_tables(metadata: sa.MetaData) -> list[sa.Table]:
         _column("old_value", Kind.TEXT, null=True),
         _column("new_value", Kind.TEXT, null=True),
         _column("source_row", Kind.TEXT, null=True),
-        sa.Index("migration_defect_entity_batch", "entity", "batch"),
+        sa.Index(f"{books.defect}_entity_batch", "entity", "batch"),
     )
     return [snapshot, batch, batch_row, defect]
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from accounts_migration.databases.books import COPY
 from accounts_migration.databases.target import Target, open_target
-from accounts_migration.databases.target_schema import BOOKKEEPING, ENTITIES
+from accounts_migration.databases.target_schema import TABLES
 from accounts_migration.errors import MigrationError
 
 RunSql = Callable[..., list[tuple[Any, ...]]]
@@ -37,7 +38,27 @@ def test_prepare_creates_all_tables_and_may_be_repeated(target_url: str, run_sql
     for _ in range(2):
         with open_target(target_url) as target:
             target.prepare()
-    assert tables(run_sql, target_url) == {*ENTITIES, *BOOKKEEPING}
+    assert tables(run_sql, target_url) == set(TABLES)
+
+
+def test_copies_are_recorded_in_tables_like_those_of_migrations(target: Target) -> None:
+    """Columns, types, NOT NULL, keys, references and indexes: alike but for the family in their names."""
+
+    def rows(family: str) -> list[tuple[Any, ...]]:
+        query = "SELECT sql FROM sqlite_master WHERE tbl_name LIKE $1 AND sql IS NOT NULL ORDER BY name"
+        if target.engine == "postgresql":
+            query = (
+                "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull,"
+                " a.attcollation::regcollation::text, coalesce(pg_get_indexdef(i.indexrelid), ''), r.conname::text,"
+                " pg_get_constraintdef(r.oid) FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid"
+                " LEFT JOIN pg_index AS i ON i.indexrelid = c.oid LEFT JOIN pg_constraint AS r ON r.conrelid = c.oid"
+                " WHERE c.relname LIKE $1 AND a.attnum > 0 ORDER BY 1, a.attnum, 7"
+            )
+        words = target.session.execute(query, (f"{family}_%",))
+        return [tuple(str(word).replace(f"{family}_", "") for word in row) for row in words]
+
+    assert len(rows("copy")) >= len(COPY.tables)
+    assert rows("copy") == rows("migration")
 
 
 def test_tables_stay_acceptable_before_and_after_their_constraints(target: Target) -> None:
@@ -54,7 +75,7 @@ def test_two_processes_may_prepare_at_once(target_url: str, run_sql: RunSql) -> 
     command = [sys.executable, "-c", program, target_url]
     started = [subprocess.Popen(command) for _ in range(3)]  # noqa: S603  # this interpreter
     assert [process.wait(60) for process in started] == [0, 0, 0]
-    assert tables(run_sql, target_url) == {*ENTITIES, *BOOKKEEPING}
+    assert tables(run_sql, target_url) == set(TABLES)
 
 
 def test_every_difference_is_named_and_nothing_is_written(target_url: str, run_sql: RunSql) -> None:

@@ -128,8 +128,8 @@ def test_a_table_of_another_role_is_named_not_left_out(postgres_url: str, run_sq
     with open_target(clerk) as target, pytest.raises(MigrationError) as refused:
         target.optimise()
     assert refused.value.why == (
-        "this role does not own account, migration_batch, migration_batch_row, migration_defect, migration_snapshot,"
-        " transaction"
+        "this role does not own account, copy_batch, copy_batch_row, copy_defect, copy_snapshot, migration_batch,"
+        " migration_batch_row, migration_defect, migration_snapshot, transaction"
     )
 
 

@@ -99,6 +99,10 @@ def test_a_backup_holds_one_state_and_tells_it(loaded: str, folder: Path) -> Non
         "migration_batch": (4, {}),
         "migration_batch_row": (0, {}),
         "migration_defect": (0, {}),
+        "copy_snapshot": (0, {}),
+        "copy_batch": (0, {}),
+        "copy_batch_row": (0, {}),
+        "copy_defect": (0, {}),
         "note": (2, {}),
     }
     assert backup.figures.migrated is not None

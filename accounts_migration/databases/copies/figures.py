@@ -7,11 +7,11 @@ Here: the figures, the migration they are of, and their comparison. Not here: ho
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from accounts_migration.databases.target_schema import BOOKKEEPING, ENTITIES, TABLES, kind_of
+from accounts_migration.databases.target_schema import TABLES, kind_of
 
 MEASURES: dict[str, dict[str, int]] = {
-    name: {column.name: kind_of(column).scale for column in TABLES[name].columns if kind_of(column).scale > 1}
-    for name in (*ENTITIES, *BOOKKEEPING)
+    name: {column.name: kind_of(column).scale for column in table.columns if kind_of(column).scale > 1}
+    for name, table in TABLES.items()
 }
 """Our table -> column with decimals -> how many units make one; other tables are digested row by row instead."""
 
