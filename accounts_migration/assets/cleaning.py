@@ -1,19 +1,18 @@
-"""`cleaned/<entities>`: rows judged by the rules, and the blocking checks that let them on.
+"""`cleaned/<entities>`: the legacy rows judged by the rules.
 
-Here: the asset, its three checks and when a refused entity stops. Not here: the rules (`accounts_migration.entities`).
+Here: the asset, and the circumstances of its verdicts. Not here: the judging and its checks
+(`accounts_migration.assets.judging`), and the rules (`accounts_migration.entities`).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
-import pandera.pandas as pandera
 import pyarrow as pa
 
-from accounts_migration.assets.accounts_of_batches import BatchAccount, EntityAccount
 from accounts_migration.assets.failures import failing_clearly
+from accounts_migration.assets.judging import check_specs, judged, refuse_unless_same_policies
 from accounts_migration.assets.links import (
-    add_metadata,
     backfill_policy_of,
     batches_of,
     cleaned_key,
@@ -21,28 +20,15 @@ from accounts_migration.assets.links import (
     partitions_of,
     raw_key,
 )
-from accounts_migration.assets.samples import as_metadata
 from accounts_migration.assets.snapshot import DUPLICATES, SNAPSHOT
-from accounts_migration.assets.verdicts import Verdict, check_results
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.entities import ENTITIES, Entity
-from accounts_migration.entities.cleaning import Cleaned, clean
-from accounts_migration.entities.defects import DEFECT_SCHEMA
 from accounts_migration.entities.entity import Circumstances, LegacyChunk
-from accounts_migration.entities.keys import DUPLICATE_SCHEMA, KEY_SCHEMA, KeyFates, referenced_keys
+from accounts_migration.entities.keys import DUPLICATE_SCHEMA, KeyFates, referenced_keys
 from accounts_migration.entities.policies import Policies
-from accounts_migration.entities.schemas import as_frame
-from accounts_migration.errors import MigrationError
-from accounts_migration.staging import Staged, StagedOutput, Tables
-from accounts_migration.streams import joined, read_ahead
-
-SCHEMA_CHECK, REJECTS_CHECK, ACCOUNTING_CHECK = "pandera_schema", "rejects_within_policy", "accounting_law"
-
-_DESCRIPTIONS = {
-    SCHEMA_CHECK: "Every cleaned row satisfies the entity's Pandera schema.",
-    REJECTS_CHECK: "The share of rejected rows is within the policy max_reject_rate.",
-    ACCOUNTING_CHECK: "source rows = cleaned + rejected + excluded (contract section 1).",
-}
+from accounts_migration.io_managers import StagingIOManager
+from accounts_migration.staging import Staged, StagedOutput
+from accounts_migration.streams import joined
 
 
 def cleaned_asset(entity: Entity) -> dg.AssetsDefinition:
@@ -64,51 +50,27 @@ def cleaned_asset(entity: Entity) -> dg.AssetsDefinition:
             **referring,
         },
         io_manager_key="staging_io",
-        check_specs=[
-            dg.AssetCheckSpec(name, asset=key, blocking=True, description=description)
-            for name, description in _DESCRIPTIONS.items()
-        ],
+        check_specs=check_specs(entity),
         metadata={"dagster/column_schema": column_schema(entity)},
         description=f"Rows of {entity.legacy_table} as the target will hold them; beside them the defects.",
         partitions_def=partitions_of(entity),
         backfill_policy=backfill_policy_of(entity),
     )
     def cleaned(
-        context: dg.AssetExecutionContext, policies: dg.ResourceParam[Policies], **inputs: Any
+        context: dg.AssetExecutionContext,
+        policies: dg.ResourceParam[Policies],
+        staging_io: dg.ResourceParam[StagingIOManager],
+        **inputs: Any,
     ) -> Iterator[dg.Output[StagedOutput] | dg.AssetCheckResult]:
         snapshot: Snapshot = inputs["snapshot"]
         raw: Staged = inputs["rows"]
-        batches = batches_of(context, entity)
         with failing_clearly():
-            accounts = EntityAccount(entity, {batch: raw.manifest(batch)["source_rows"] for batch in batches})
-
-        def finish(batch: str) -> dict[str, Any]:
-            account = accounts.batches[batch]
-            add_metadata(context, key, entity, batch, _metadata(account))
-            return account.as_manifest(policies.digest)
-
-        with failing_clearly():
+            source_rows = {batch: raw.manifest(batch)["source_rows"] for batch in batches_of(context, entity)}
             circumstances = _circumstances(entity, snapshot, policies, inputs)
-            has_row_id = snapshot.tables[entity.legacy_table].row_id is not None
-            yield dg.Output(
-                StagedOutput(
-                    snapshot_id=snapshot.snapshot_id,
-                    schemas=_schemas(entity),
-                    batches=batches,
-                    chunks=_chunks(entity, raw, circumstances, accounts, has_row_id),
-                    summary=finish,
-                )
-            )
-            staged = Staged(raw.folder.parent.parent.joinpath(*key.path), tuple(batches))
-            yield from _checks(context, entity, staged, snapshot, policies, accounts)
+            rows = joined(raw.scan("rows"))
+            yield from judged(context, entity, snapshot, circumstances, source_rows, rows, staging_io)
 
     return cleaned
-
-
-def _schemas(entity: Entity) -> dict[str, pa.Schema]:
-    rows = entity.row_schema
-    defects = DEFECT_SCHEMA.remove(DEFECT_SCHEMA.get_field_index("batch"))
-    return {"rows": rows.remove(rows.get_field_index("batch")), "defects": defects, "keys": KEY_SCHEMA}
 
 
 def _circumstances(entity: Entity, snapshot: Snapshot, policies: Policies, inputs: Mapping[str, Any]) -> Circumstances:
@@ -135,17 +97,6 @@ def _accepted(staged: Staged, policies: Policies) -> Staged:
     return staged
 
 
-def refuse_unless_same_policies(staged: Staged, policies: Policies) -> None:
-    """Raise MigrationError where staged rows were cleaned under other policies than those in force."""
-    for batch in staged.batches:
-        if staged.manifest(batch)["policies_digest"] != policies.digest:
-            raise MigrationError(
-                f"The rows of {staged.name}, batch {batch}, cannot be used",
-                why="they were cleaned under other policies than those in force now",
-                remedy=f"Materialize {staged.name} again",
-            )
-
-
 def _references(entity: Entity, snapshot: Snapshot, accounts: Staged, policies: Policies) -> Iterator[Any]:
     account = ENTITIES["account"]
     column = account.parents[entity.name]
@@ -153,130 +104,3 @@ def _references(entity: Entity, snapshot: Snapshot, accounts: Staged, policies: 
     for rows in accounts.scan("rows"):
         chunk = LegacyChunk(rows, account.legacy_columns, has_row_id)
         yield entity.parse_keys(chunk.column(column), policies.legacy_encoding)
-
-
-def _chunks(
-    entity: Entity, raw: Staged, circumstances: Circumstances, accounts: EntityAccount, has_row_id: bool
-) -> Iterator[Tables]:
-    """Yield the cleaned chunks, which a thread cleans while they are added up and written here."""
-    for cleaned, failures in read_ahead(_cleaned(entity, raw, circumstances, has_row_id)):
-        accounts.add(cleaned, failures)
-        yield {"rows": cleaned.rows, "defects": cleaned.defects, "keys": cleaned.keys}
-
-
-def _cleaned(
-    entity: Entity, raw: Staged, circumstances: Circumstances, has_row_id: bool
-) -> Iterator[tuple[Cleaned, dict[str, int]]]:
-    for rows in read_ahead(joined(raw.scan("rows"))):
-        cleaned = clean(entity, LegacyChunk(rows, entity.legacy_columns, has_row_id), circumstances)
-        yield cleaned, _schema_failures(entity, cleaned)
-
-
-def _schema_failures(entity: Entity, cleaned: Cleaned) -> dict[str, int]:
-    """Return the number of cleaned rows in each batch that break the schema.
-
-    The split leaves none, and this proves it.
-    """
-    frame = as_frame(cleaned.rows.drop_columns(["batch"]))
-    try:
-        entity.schema.validate(frame, lazy=True)
-    except pandera.errors.SchemaErrors as error:
-        broken = error.failure_cases["index"].dropna().astype(int).unique()
-        labels = cleaned.rows["batch"].take(pa.array(broken))
-        return {row["values"]: row["counts"] for row in labels.value_counts().to_pylist()} or {"": 1}
-    return {}
-
-
-def _metadata(account: BatchAccount) -> dict[str, Any]:
-    return {
-        "rows": account.loaded,
-        "source rows": account.source_rows,
-        "rejected": account.actions["rejected"],
-        "excluded": account.actions["excluded"],
-        "repaired": account.actions["repaired"],
-        "reasons": dict(account.reasons),
-        "sample": as_metadata(account.sample),
-    }
-
-
-def _checks(
-    context: dg.AssetExecutionContext,
-    entity: Entity,
-    staged: Staged,
-    snapshot: Snapshot,
-    policies: Policies,
-    accounts: EntityAccount,
-) -> Iterator[dg.AssetCheckResult]:
-    key = cleaned_key(entity)
-    batches = accounts.batches.items()
-    schema = {
-        batch: Verdict(
-            account.schema_failures == 0,
-            {"rows compared": account.loaded, "rows that break the schema": account.schema_failures},
-        )
-        for batch, account in batches
-    }
-    accounting = {
-        batch: Verdict(
-            account.is_accounted_for,
-            {
-                "source rows": account.source_rows,
-                "cleaned": account.loaded,
-                "rejected": account.actions["rejected"],
-                "excluded": account.actions["excluded"],
-            },
-        )
-        for batch, account in batches
-    }
-    rate = reject_rate(entity, staged, snapshot, policies)
-    rejects = {
-        batch: Verdict(rate.within or not account.actions["rejected"], {"rejected": account.actions["rejected"]})
-        for batch, account in batches
-    }
-    yield from check_results(context, key, SCHEMA_CHECK, schema)
-    yield from check_results(
-        context,
-        key,
-        REJECTS_CHECK,
-        rejects,
-        {**rate.metadata(), "examples": _examples(accounts.batches.values())},
-    )
-    yield from check_results(context, key, ACCOUNTING_CHECK, accounting)
-
-
-class RejectRate:
-    """Rejected rows of all batches cleaned so far over all rows of the entity (contract section 8)."""
-
-    def __init__(self, rejected: int, rows: int, policies: Policies) -> None:
-        """Keep the two counts and the policies in force."""
-        self.rejected, self.rows, self.policies = rejected, rows, policies
-
-    @property
-    def within(self) -> bool:
-        """Return whether the policy allows it."""
-        return self.policies.allows(self.rejected, self.rows)
-
-    def metadata(self) -> dict[str, Any]:
-        """Return the figures for the check."""
-        return {
-            "rejected rows so far": self.rejected,
-            "rows of the entity": self.rows,
-            "reject rate": self.rejected / self.rows if self.rows else 0.0,
-            "max_reject_rate": float(self.policies.max_reject_rate),
-        }
-
-
-def reject_rate(entity: Entity, staged: Staged, snapshot: Snapshot, policies: Policies) -> RejectRate:
-    """Return the reject rate over everything that is cleaned for this snapshot under these policies."""
-    manifests = map(staged.manifest, staged.staged_batches())
-    rejected = sum(one["rejected"] for one in manifests if one["policies_digest"] == policies.digest)
-    return RejectRate(rejected, snapshot.tables[entity.legacy_table].rows, policies)
-
-
-def _examples(accounts: Iterable[BatchAccount]) -> dg.MetadataValue:
-    examples = [example for account in accounts for example in account.examples][:20]
-    lines = ["| key | row | reasons | column |", "| --- | --- | --- | --- |"]
-    lines += [
-        f"| {one['source_key']} | {one['source_row_id']} | {one['reasons']} | {one['column']} |" for one in examples
-    ]
-    return dg.MetadataValue.md("\n".join(lines) if examples else "none")

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import pandera.pandas as pandera
 
-from accounts_migration.entities import ENTITIES, Entity
+from accounts_migration.entities import Entity, family_of
 from accounts_migration.entities.schemas import FAULT_SUFFIX
 from accounts_migration.partitions import BATCHES
 from accounts_migration.staging import WHOLE
@@ -21,13 +21,15 @@ def raw_key(entity: Entity) -> dg.AssetKey:
 
 
 def cleaned_key(entity: Entity) -> dg.AssetKey:
-    """Return the key of the cleaned frame, as `cleaned/accounts`."""
+    """Return the key of the cleaned frame, as `cleaned/accounts`; of a platform's own, as `platform/judged/account`."""
+    if entity.origin == "platform":
+        return dg.AssetKey(["platform", "judged", entity.name])
     return dg.AssetKey(["cleaned", entity.plural])
 
 
 def target_key(entity: Entity) -> dg.AssetKey:
-    """Return the key of the loaded table, as `target/account`."""
-    return dg.AssetKey(["target", entity.name])
+    """Return the key of the loaded table, as `target/account`, or `platform/account`."""
+    return dg.AssetKey(["platform" if entity.origin == "platform" else "target", entity.name])
 
 
 def partitions_of(entity: Entity) -> dg.PartitionsDefinition | None:
@@ -49,7 +51,8 @@ def ancestors(entity: Entity) -> list[Entity]:
     """Return the entities that an entity refers to, directly or not, parents first."""
     found: dict[str, Entity] = {}
     for name in entity.parents:
-        found |= {parent.name: parent for parent in [*ancestors(ENTITIES[name]), ENTITIES[name]]}
+        parent = family_of(entity)[name]
+        found |= {one.name: one for one in [*ancestors(parent), parent]}
     return list(found.values())
 
 

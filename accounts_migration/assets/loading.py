@@ -11,8 +11,8 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from accounts_migration.assets.cleaning import refuse_unless_same_policies, reject_rate
 from accounts_migration.assets.failures import failing_clearly
+from accounts_migration.assets.judging import refuse_unless_same_policies, reject_rate
 from accounts_migration.assets.links import (
     add_metadata,
     ancestors,
@@ -62,9 +62,7 @@ def target_asset(entity: Entity) -> dg.AssetsDefinition:
         ins={"snapshot": dg.AssetIn(SNAPSHOT), "rows": dg.AssetIn(cleaned_key(entity))},
         deps=[PREFLIGHT, TARGET_BACKUP, *(target_key(ENTITIES[parent]) for parent in entity.parents)],
         pool="target",
-        check_specs=[
-            dg.AssetCheckSpec(name, asset=key, description=description) for name, description in _DESCRIPTIONS.items()
-        ],
+        check_specs=load_check_specs(entity),
         metadata={"dagster/column_schema": column_schema(entity)},
         description=f"Table {entity.name} of the target; one database transaction for each batch.",
         partitions_def=partitions_of(entity),
@@ -80,23 +78,50 @@ def target_asset(entity: Entity) -> dg.AssetsDefinition:
         backups: dg.ResourceParam[BackupResource],
         settings: dg.ResourceParam[Settings],
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-        batches = batches_of(context, entity)
         with failing_clearly():
             refuse_undecided(context, f"The load of {entity.name} is refused", settings, snapshot)
-            _refuse_unaccepted(entity, rows, snapshot, policies, staging_io)
+            refuse_unaccepted(entity, rows, snapshot, policies, staging_io)
             with target.open() as database, database.lock():
                 # a load that somebody chose alone in the UI does not wait for the asset
                 if backup := backups.take_first():
                     context.log.info(f"backup {backup.backup_id}: {backup}")
-                database.prepare()
-                database.refuse_foreign_rows([entity.name])
-                content = _load_all(context, entity, database, batches, rows, snapshot, policies)
-                checks = _verdicts(entity, database, snapshot, rows, content)
+                checks = load_and_read_back(context, entity, database, rows, snapshot, policies)
         yield dg.MaterializeResult()
-        for name, verdicts in checks.items():
-            yield from check_results(context, key, name, verdicts)
+        yield from checks
 
     return load
+
+
+def load_check_specs(entity: Entity) -> list[dg.AssetCheckSpec]:
+    """Return the checks of a loaded table."""
+    return [
+        dg.AssetCheckSpec(name, asset=target_key(entity), description=description)
+        for name, description in _DESCRIPTIONS.items()
+    ]
+
+
+def load_and_read_back(
+    context: dg.AssetExecutionContext,
+    entity: Entity,
+    database: Target,
+    rows: Staged,
+    snapshot: Snapshot,
+    policies: Policies,
+) -> list[dg.AssetCheckResult]:
+    """Load the batches of the run into the locked database, read all of them back, and return the verdicts.
+
+    Raises:
+        MigrationError: See `Target.prepare`, `Target.load_batch`.
+    """
+    database.prepare()
+    database.refuse_foreign_rows([entity.name])
+    content = _load_all(context, entity, database, batches_of(context, entity), rows, snapshot, policies)
+    checks = _verdicts(entity, database, snapshot, rows, content)
+    return [
+        result
+        for name, verdicts in checks.items()
+        for result in check_results(context, target_key(entity), name, verdicts)
+    ]
 
 
 def _load_all(
@@ -131,7 +156,7 @@ def _load_all(
     return compare_entity(entity, rows, database, everything=everything) if altered else content
 
 
-def _refuse_unaccepted(
+def refuse_unaccepted(
     entity: Entity, rows: Staged, snapshot: Snapshot, policies: Policies, staging: StagingIOManager
 ) -> None:
     """Raise MigrationError unless the rows and those of all their parents passed their blocking checks.

@@ -143,6 +143,28 @@ def email(column: LegacyColumn, encoding: str = UTF_8) -> ParsedColumn:
     return _parse(column, pa.string(), lambda value: reference.email(value, encoding), _quick_email)
 
 
+def text(column: LegacyColumn, encoding: str = UTF_8) -> ParsedColumn:
+    """Read texts as they were written, string."""
+    return _parse(column, pa.string(), lambda value: reference.text(value, encoding), _quick_text)
+
+
+def written_email(column: LegacyColumn, encoding: str = UTF_8) -> ParsedColumn:
+    """Read e-mail addresses as they were written, string; null where blank."""
+    return _parse(column, pa.string(), lambda value: reference.written_email(value, encoding), _quick_written_email)
+
+
+def identifier(
+    column: LegacyColumn, prefix: str, shortest: int, longest: int | None, encoding: str = UTF_8
+) -> ParsedColumn:
+    """Read ids of the Account Processing System as they were written, string."""
+    return _parse(
+        column,
+        pa.string(),
+        lambda value: reference.identifier(value, prefix, shortest, longest, encoding),
+        functools.partial(_quick_identifier, prefix=prefix, shortest=shortest, longest=longest),
+    )
+
+
 def title_case_column(texts: pa.StringArray) -> pa.StringArray:
     """Return the texts in the letter case of `values.title_case`, null for null."""
     distinct = texts.dictionary_encode()
@@ -342,6 +364,28 @@ def _quick_description(given: pa.Array) -> _Quick | None:
         return None
     # no text has more code points than bytes
     return _Quick(texts, (_lengths(texts) <= reference.LONGEST_REFERENCE) & _free_of_nul(texts))
+
+
+def _quick_text(given: pa.Array) -> _Quick | None:
+    texts = _texts(given)
+    return None if texts is None else _Quick(texts, _free_of_nul(texts))
+
+
+def _quick_written_email(given: pa.Array) -> _Quick | None:
+    if not pa.types.is_string(given.type):
+        return None
+    return _Quick(given, _true(pc.match_substring_regex(given, _EMAIL)))
+
+
+def _quick_identifier(given: pa.Array, prefix: str, shortest: int, longest: int | None) -> _Quick | None:
+    if not pa.types.is_string(given.type):
+        return None
+    # in ASCII, of which an id is as a rule, bytes are code points
+    lengths = _lengths(given)
+    certain = _true(pc.starts_with(given, prefix)) & (lengths >= shortest)
+    if longest is not None:
+        certain &= lengths <= longest
+    return _Quick(given, certain & _true(pc.string_is_ascii(given)) & _free_of_nul(given))
 
 
 def _quick_email(given: pa.Array) -> _Quick | None:

@@ -58,7 +58,7 @@ def parse(chunk: LegacyChunk, circumstances: Circumstances) -> ParsedChunk:
             ParsedField(
                 "email",
                 "email_address",
-                _under_policy(columns.email(chunk.column("email_address", as_written=True), encoding), policies),
+                under_policy(columns.email(chunk.column("email_address", as_written=True), encoding), policies),
             ),
             ParsedField("phone", "phone_number", columns.name(chunk.column("phone_number", as_written=True), encoding)),
             ParsedField(
@@ -75,8 +75,8 @@ def parse(chunk: LegacyChunk, circumstances: Circumstances) -> ParsedChunk:
     )
 
 
-def _under_policy(email: ParsedColumn, policies: Policies) -> ParsedColumn:
-    """Return the addresses with an invalid one loaded as NULL, recorded as repaired, where the policy says so."""
+def under_policy(email: ParsedColumn, policies: Policies) -> ParsedColumn:
+    """Return the addresses with an invalid one loaded as NULL, recorded as repaired, where `invalid_email` says so."""
     if policies.invalid_email == "reject":
         return email
     invalid = email.faults == _INVALID_EMAIL

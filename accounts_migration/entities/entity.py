@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -136,6 +137,7 @@ class Entity:
         parse_keys: Parses the key column alone (column, legacy encoding).
         parents: Parent entity -> the legacy column that refers to it.
         batch_column: The date that names a row's batch, if the entity moves in batches.
+        origin: Whether its rows come from the legacy database, or from the platform's own tables.
     """
 
     name: str
@@ -147,6 +149,7 @@ class Entity:
     parse_keys: Callable[[LegacyColumn, str], ParsedColumn]
     parents: Mapping[str, str] = field(default_factory=dict)
     batch_column: str | None = None
+    origin: Literal["legacy", "platform"] = "legacy"
 
     @property
     def key_column(self) -> str:

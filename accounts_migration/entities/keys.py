@@ -69,6 +69,30 @@ def referenced_keys(references: Iterable[ParsedColumn]) -> KeyFates:
     return KeyFates(keys, np.full(len(keys), LOADED, np.int8))
 
 
+def numbered(ids: pa.StringArray, prefix: str, digits: int) -> pa.Int64Array:
+    """Return a number for each id, which equal ids alone share: its own where a migration made it.
+
+    Any other id's number is made of its hash, of 62 bits: that two of them share one by chance is as good as
+    impossible, and would be found by the target's foreign keys.
+
+    Args:
+        ids: Each begins with the prefix; null stays null.
+        prefix: As `ACCT-`.
+        digits: How many digits an id has at least; longer ones do not begin with 0.
+    """
+    rest = pc.utf8_slice_codeunits(ids, len(prefix))
+    lengths = pc.binary_length(rest)
+    long = pc.and_(pc.greater(lengths, digits), pc.invert(pc.starts_with(rest, "0")))
+    plain = pc.and_(pc.ascii_is_decimal(rest), pc.or_(pc.equal(lengths, digits), long))
+    plain = pc.and_(plain, pc.less_equal(lengths, 18)).fill_null(False)
+    numbers = pc.if_else(plain, rest, pa.scalar(None, pa.string())).cast(pa.int64())
+    odd = pc.and_(pc.invert(plain), pc.is_valid(ids))
+    if not pc.any(odd).as_py():
+        return numbers
+    hashes = [_text_hash(f"{text}\0") >> 2 | 1 << 62 for text in ids.filter(odd).to_pylist()]
+    return pc.replace_with_mask(numbers, odd, pa.array(hashes, pa.int64()))
+
+
 @dataclass(frozen=True, slots=True)
 class KeyChunk:
     """The key column of some legacy rows; `rows` names them."""

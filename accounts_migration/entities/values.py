@@ -338,10 +338,8 @@ def name(value: LegacyValue, encoding: str = UTF_8) -> Parsed[str]:
 
     Faults: INVALID_TEXT (blob), INVALID_ENCODING, NUL_CHARACTER.
     """
-    text = _text(value, encoding)
-    if text.value is None:
-        return text
-    return Parsed(trimmed(text.value) or None)
+    written = text(value, encoding)
+    return written if written.value is None else Parsed(trimmed(written.value) or None)
 
 
 def description(value: LegacyValue, encoding: str = UTF_8) -> Parsed[str]:
@@ -349,12 +347,12 @@ def description(value: LegacyValue, encoding: str = UTF_8) -> Parsed[str]:
 
     Faults: those of `name`.
     """
-    text = _text(value, encoding)
-    if text.value is None:
-        return text if text.fault else Parsed("")
-    if len(text.value) > LONGEST_REFERENCE:
-        return Parsed(text.value[:LONGEST_REFERENCE], repair="TRUNCATED")
-    return text
+    written = text(value, encoding)
+    if written.value is None:
+        return written if written.fault else Parsed("")
+    if len(written.value) > LONGEST_REFERENCE:
+        return Parsed(written.value[:LONGEST_REFERENCE], repair="TRUNCATED")
+    return written
 
 
 def email(value: LegacyValue, encoding: str = UTF_8) -> Parsed[str]:
@@ -362,21 +360,53 @@ def email(value: LegacyValue, encoding: str = UTF_8) -> Parsed[str]:
 
     Faults: INVALID_EMAIL, and those of `name`.
     """
-    text = name(value, encoding)
-    if text.value is None:
-        return text
-    address = text.value.lower()
+    written = name(value, encoding)
+    return written if written.value is None else _address(written.value.lower())
+
+
+def written_email(value: LegacyValue, encoding: str = UTF_8) -> Parsed[str]:
+    """Read an e-mail address as it was written, neither trimmed nor lower-cased; missing or blank is None.
+
+    Faults: INVALID_EMAIL, and those of `text`.
+    """
+    written = text(value, encoding)
+    if written.value is None or not trimmed(written.value):
+        return written._replace(value=None)
+    return _address(written.value)
+
+
+def _address(address: str) -> Parsed[str]:
     before, _, after = address.partition("@")
     if not before or not after or "@" in after or any(map(_is_barred_from_email, address)):
         return Parsed(None, "INVALID_EMAIL")
     return Parsed(address)
 
 
+def identifier(
+    value: LegacyValue, prefix: str, shortest: int, longest: int | None, encoding: str = UTF_8
+) -> Parsed[str]:
+    """Read an id of the Account Processing System as it was written: TEXT of a prefix and at least some characters.
+
+    Faults: MISSING_KEY, INVALID_KEY (another prefix or length, which counts code points, or U+0000).
+    """
+    value = decoded(value, encoding)
+    if value is None or (isinstance(value, str) and not trimmed(value)):
+        return Parsed(None, "MISSING_KEY")
+    if not isinstance(value, str) or not value.startswith(prefix) or "\0" in value:
+        return Parsed(None, "INVALID_KEY")
+    fits = shortest <= len(value) and (longest is None or len(value) <= longest)
+    return Parsed(value) if fits else Parsed(None, "INVALID_KEY")
+
+
 def _is_barred_from_email(character: str) -> bool:
     return character.isspace() or unicodedata.category(character) in ("Cc", "Cf")
 
 
-def _text(value: LegacyValue, encoding: str) -> Parsed[str]:
+def text(value: LegacyValue, encoding: str = UTF_8) -> Parsed[str]:
+    """Read a text as it was written; NULL is None, numbers are their text.
+
+    Faults: INVALID_TEXT (blob), INVALID_ENCODING, NUL_CHARACTER.
+    """
     value = decoded(value, encoding)
     if value is None:
         return Parsed(None)
@@ -385,8 +415,8 @@ def _text(value: LegacyValue, encoding: str) -> Parsed[str]:
     if isinstance(value, UndecodableText):
         return Parsed(None, "INVALID_ENCODING")
     # SQLite writes the negative zero as 0.0, and so does a sum with zero
-    text = real_as_text(value + 0.0) if isinstance(value, float) else str(value)
-    return Parsed(None, "NUL_CHARACTER") if "\0" in text else Parsed(text)
+    written = real_as_text(value + 0.0) if isinstance(value, float) else str(value)
+    return Parsed(None, "NUL_CHARACTER") if "\0" in written else Parsed(written)
 
 
 def title_case(text: str) -> str:

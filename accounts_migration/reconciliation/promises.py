@@ -4,7 +4,7 @@ Here: both sides of `source = target + left behind`, in cents, by the target's g
 the totals of the target. Nothing of the cleaned frames is used, so that an error in cleaning cannot hide itself.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -14,7 +14,7 @@ from accounts_migration.databases.legacy_totals import SourceTotal, source_total
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.entities import Entity, values
 from accounts_migration.entities.defects import REPAIRED
-from accounts_migration.entities.policies import Policies
+from accounts_migration.entities.policies import ACCOUNT_STATUSES, TRANSACTION_TYPES, Policies
 from accounts_migration.entities.totals import Totals
 from accounts_migration.legacy_values import LegacyValue, read_source_row
 
@@ -45,13 +45,32 @@ def _transaction_group(codes: tuple[LegacyValue, ...], policies: Policies) -> st
     return values.code(codes[0], policies.transaction_types, policies.legacy_encoding).value or UNREADABLE
 
 
+def _platform_account_group(codes: tuple[LegacyValue, ...], policies: Policies) -> str:
+    product = values.text(codes[0], policies.legacy_encoding).value
+    status = values.code(codes[1], _itself(ACCOUNT_STATUSES), policies.legacy_encoding).value
+    return f"{product or UNREADABLE}/{status or UNREADABLE}"
+
+
+def _platform_transaction_group(codes: tuple[LegacyValue, ...], policies: Policies) -> str:
+    return values.code(codes[0], _itself(TRANSACTION_TYPES), policies.legacy_encoding).value or UNREADABLE
+
+
+def _itself(codes: Mapping[str, str]) -> dict[str, str]:
+    return {target: target for target in codes.values()}
+
+
+# by the table that the rows come from
 _MONEY = {
-    "account": _Money({"current_balance": "balance"}, (), ("product_code", "account_status"), _account_group),
-    "transaction": _Money(
+    "legacy_accounts": _Money({"current_balance": "balance"}, (), ("product_code", "account_status"), _account_group),
+    "legacy_transactions": _Money(
         {"trans_amount": "amount", "balance_after": "balance_after"},
         ("trans_amount",),
         ("trans_type",),
         _transaction_group,
+    ),
+    "account": _Money({"balance": "balance"}, (), ("product_id", "status"), _platform_account_group),
+    "transaction": _Money(
+        {"amount": "amount", "balance_after": "balance_after"}, (), ("transaction_type",), _platform_transaction_group
     ),
 }
 
@@ -80,7 +99,7 @@ def _source_totals(
     *,
     by_batch: bool = False,
 ) -> Iterator[SourceTotal]:
-    money = _MONEY.get(entity.name)
+    money = _MONEY.get(entity.legacy_table)
     if money is None:
         return
     yield from source_totals(
@@ -96,7 +115,7 @@ def _source_totals(
 
 
 def _in_target_words(entity: Entity, total: SourceTotal, policies: Policies) -> tuple[str, dict[str, int]]:
-    money = _MONEY[entity.name]
+    money = _MONEY[entity.legacy_table]
     amounts = {money.measures[name]: cents for name, cents in total.sums.items()}
     return money.group(total.codes, policies), amounts
 
@@ -122,7 +141,7 @@ class RowMoney:
 
 def money_of(entity: Entity, source_row: str, policies: Policies) -> RowMoney | None:
     """Return the money in the `source_row` of a defect; None for an entity without money."""
-    money = _MONEY.get(entity.name)
+    money = _MONEY.get(entity.legacy_table)
     if money is None:
         return None
     row = read_source_row(source_row)

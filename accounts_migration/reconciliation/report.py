@@ -4,7 +4,7 @@ Here: putting rows, totals and completeness together. Not here: content row by r
 (`accounts_migration.reconciliation.content`).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -39,7 +39,12 @@ class Reconciliation:
 
 
 def reconcile(
-    snapshot: Snapshot, policies: Policies, target: Target, *, of_any_snapshot: bool = False
+    snapshot: Snapshot,
+    policies: Policies,
+    target: Target,
+    *,
+    of_any_snapshot: bool = False,
+    entities: Mapping[str, Entity] = ENTITIES,
 ) -> Reconciliation:
     """Count and add on both sides.
 
@@ -48,6 +53,7 @@ def reconcile(
         policies: Those the target was loaded under.
         target: The target.
         of_any_snapshot: Whether batches that were loaded from another snapshot are held against this one, too.
+        entities: The four entities, as the snapshot's source holds them.
     """
     records = target.recorded_batches()
     recorded = {
@@ -60,16 +66,16 @@ def reconcile(
     found = Reconciliation([], [], [], [])
     loaded = {
         name: [batch for batch in sorted(snapshot.tables[entity.legacy_table].batches) if (name, batch) in recorded]
-        for name, entity in ENTITIES.items()
+        for name, entity in entities.items()
     }
     with ThreadPoolExecutor(max_workers=1) as beside:
         # the source is read while the target is
         promises = {
             name: beside.submit(promised, entity, snapshot, policies, _unless_all(entity, snapshot, loaded[name]))
-            for name, entity in ENTITIES.items()
+            for name, entity in entities.items()
         }
-        counted_in_target = {name: counts_and_totals(target, name) for name in ENTITIES}
-        for name, entity in ENTITIES.items():
+        counted_in_target = {name: counts_and_totals(target, name) for name in entities}
+        for name, entity in entities.items():
             source = snapshot.tables[entity.legacy_table].batches
             figures = counted_in_target[name]
             standing = {batch for batch, rows in figures.rows.items() if rows}

@@ -108,7 +108,7 @@ def test_a_row_that_the_target_itself_refuses_is_not_quoted(
         emails = pa.chunked_array([pa.array(["zq.bad@@example.com"] * cleaned.rows.num_rows)])
         return dataclasses.replace(cleaned, rows=cleaned.rows.set_column(place, cleaned.rows.field(place), emails))
 
-    monkeypatch.setattr("accounts_migration.assets.cleaning.clean", unruly)
+    monkeypatch.setattr("accounts_migration.assets.judging.clean", unruly)
     with open_migration(tmp_path, new_target(engine, tmp_path)) as migration:
         assert migration.run("legacy/snapshot").success
         for entity in ("accounts", "customers"):

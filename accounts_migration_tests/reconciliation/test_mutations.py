@@ -500,7 +500,7 @@ def test_a_row_dropped_in_silence_is_found_before_it_is_loaded(
         return dataclasses.replace(cleaned, rows=cleaned.rows.slice(1))
 
     before = parents_loaded.stored("transaction")
-    monkeypatch.setattr("accounts_migration.assets.cleaning.clean", dropping)
+    monkeypatch.setattr("accounts_migration.assets.judging.clean", dropping)
     checks = transactions_again(parents_loaded)
     assert failed(checks) == {"transactions accounting_law"}
     assert "transaction content" not in checks
@@ -521,7 +521,7 @@ def test_a_cleaned_row_that_breaks_a_rule_is_found_before_it_is_loaded(
         zeros = pc.if_else(pc.equal(cleaned.rows["amount"], 325), 0, cleaned.rows["amount"])
         return dataclasses.replace(cleaned, rows=cleaned.rows.set_column(place, cleaned.rows.field(place), zeros))
 
-    monkeypatch.setattr("accounts_migration.assets.cleaning.clean", zeroing)
+    monkeypatch.setattr("accounts_migration.assets.judging.clean", zeroing)
     checks = transactions_again(parents_loaded)
     assert failed(checks) == {"transactions pandera_schema"}
     assert parents_loaded.evaluation("cleaned/transactions", "pandera_schema", "2024-01").metadata == {
@@ -538,7 +538,7 @@ def test_duplicates_that_nobody_judged_are_refused_by_the_target(
         nothing = circumstances.duplicates.slice(0, 0)
         return clean(entity, chunk, dataclasses.replace(circumstances, duplicates=nothing))
 
-    monkeypatch.setattr("accounts_migration.assets.cleaning.clean", unjudged)
+    monkeypatch.setattr("accounts_migration.assets.judging.clean", unjudged)
     before = parents_loaded.stored("transaction")
     run = parents_loaded.run("cleaned/transactions", "target/transaction", batch="2024-02")
     assert list(parents_loaded.refusals(run)) == ["target__transaction"]
@@ -715,7 +715,7 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put every fault into the cleaning."""
     for parser, wrong in MISREAD.items():
         monkeypatch.setattr(columns, parser, misreading(getattr(columns, parser), wrong))
-    monkeypatch.setattr("accounts_migration.assets.cleaning.clean", cleaning_wrongly)
+    monkeypatch.setattr("accounts_migration.assets.judging.clean", cleaning_wrongly)
     monkeypatch.setattr(policies, "TRANSACTION_TYPES", {**policies.TRANSACTION_TYPES, "FE": "DEBIT"})
 
 
