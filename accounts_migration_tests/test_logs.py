@@ -133,7 +133,7 @@ def test_a_refusal_ends_the_log_without_its_password(tmp_path: Path, here: Here)
     text = log.read_text()
     assert PASSWORD not in text + said.out + said.err
     assert f"migrate: source {source}, target postgresql://me@127.0.0.1:1/accounts" in text
-    assert " - ERROR - Cannot connect to the target postgresql://me@127.0.0.1:1/accounts: " in text.splitlines()[-1]
+    assert " - ERROR - Cannot connect to the database postgresql://me@127.0.0.1:1/accounts: " in text.splitlines()[-1]
 
 
 def test_a_run_that_no_command_launched_has_a_log_of_its_own(tmp_path: Path, spoken: dg.AssetsDefinition) -> None:

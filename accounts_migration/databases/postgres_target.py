@@ -322,7 +322,7 @@ def _connected(url: str, name: str) -> PostgresSession:
     missing = re.search(r'(database|role) "[^"]*" does not exist', text)
     why = f"there is no such {missing[1]}" if missing else next(known, "no connection could be made")
     raise MigrationError(
-        f"Cannot connect to the target {name}",
+        f"Cannot connect to the database {name}",
         why=why,
         remedy="Check its host, port, database and user, and the password in PGPASSWORD or .pgpass; "
         "`psql` with the same URL tells more",

@@ -7,7 +7,7 @@ written once and never changed. Not here: reading its rows (`accounts_migration.
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
@@ -22,6 +22,7 @@ from accounts_migration.databases.legacy_source import (
     count_by_batch,
     dominant_classes,
     find_unmigrated,
+    has_unique_key,
     open_read_only,
     refuse_incomplete_structure,
     refuse_unusable_file,
@@ -44,11 +45,15 @@ _ABOUT_WRITING = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_TRUNCATE", 
 
 @dataclass(frozen=True, slots=True)
 class TableManifest:
-    """What the snapshot holds of one table: storage class of each column, rows by batch, the rowid's name."""
+    """What the snapshot holds of one table: storage class of each column, rows by batch, the rowid's name.
+
+    `unique_key` tells whether the source's own index keeps the values of the first column apart.
+    """
 
     row_id: str | None
     classes: dict[str, str]
     batches: dict[str, int]
+    unique_key: bool = False
 
     @property
     def rows(self) -> int:
@@ -88,6 +93,14 @@ class Snapshot:
         partial.write_text(json.dumps(asdict(self), indent=2))
         partial.chmod(0o600)
         partial.replace(path)
+
+
+Contents = tuple[dict[str, TableManifest], list[Unmigrated]]
+"""What the manifest says of the tables that are read, and what is left behind."""
+
+
+def _as_found(contents: Contents) -> Contents:
+    return contents
 
 
 def read_manifest(folder: Path) -> Snapshot:
@@ -148,33 +161,63 @@ def find_snapshot(backup_dir: Path, snapshot_id: str, sha256: str) -> Snapshot:
     return snapshot
 
 
-def take_snapshot(source: Path, backup_dir: Path, tables: Sequence[LegacyTable]) -> Snapshot:
-    """Copy the legacy database in one consistent state and prove the copy whole.
+def take_snapshot(
+    source: Path, backup_dir: Path, tables: Sequence[LegacyTable], amend: Callable[[Contents], Contents] = _as_found
+) -> Snapshot:
+    """Copy a source database in one consistent state and prove the copy whole.
 
     An unchanged source gives the snapshot taken before: same id and same time, so that loading twice is loading once.
+
+    Args:
+        source: The SQLite file.
+        backup_dir: Where the snapshot's folder goes.
+        tables: The tables that are read from it.
+        amend: Changes what the manifest says of the tables.
 
     Raises:
         MigrationError: The source cannot be read, lacks a table or column, or is damaged; the folder cannot be written.
     """
     refuse_unusable_file(source)
+    return write_snapshot(source.resolve(), backup_dir, tables, lambda path: _copy(source, path, tables), amend)
+
+
+def write_snapshot(
+    source: Path | str,
+    backup_dir: Path,
+    tables: Sequence[LegacyTable],
+    fill: Callable[[Path], None],
+    amend: Callable[[Contents], Contents] = _as_found,
+) -> Snapshot:
+    """Have the copy of a source written into a new folder, prove it whole, and describe it.
+
+    Args:
+        source: What the copy is named after: a path, or a URL without its password.
+        backup_dir: Where the folder goes.
+        tables: The tables that are read from it.
+        fill: Writes the copy to a path, where nothing stands yet.
+        amend: Changes what the manifest says of the tables.
+
+    Raises:
+        MigrationError: The copy is damaged; the folder cannot be written.
+    """
     started = datetime.now(UTC)
     with _new_folder(backup_dir) as folder:
         path = folder / SNAPSHOT_FILE
-        _copy(source, path, tables)
+        fill(path)
         with ThreadPoolExecutor(max_workers=1) as beside:
             contents = beside.submit(_contents, path, source, tables)
             integrity = _check(path, source)
             sha256 = fingerprint(path)
-            manifests, unmigrated = contents.result()
+            manifests, unmigrated = amend(contents.result())
         for earlier in find_snapshots(backup_dir):
-            if earlier.sha256 == sha256 and earlier.source == str(source.resolve()):
+            if earlier.sha256 == sha256 and earlier.source == str(source):
                 return earlier
         # with microseconds: two sources may be copied in one second, and the newest has the last name
         snapshot_id = f"{started:%Y%m%dT%H%M%S.%fZ}-{sha256[:8]}"
         final = backup_dir / snapshot_id
         snapshot = Snapshot(
             snapshot_id=snapshot_id,
-            source=str(source.resolve()),
+            source=str(source),
             folder=str(folder),
             sha256=sha256,
             size=path.stat().st_size,
@@ -221,7 +264,7 @@ def _copy(source: Path, path: Path, tables: Sequence[LegacyTable]) -> None:
         os.fsync(file.fileno())
 
 
-def _check(path: Path, source: Path) -> str:
+def _check(path: Path, source: Path | str) -> str:
     """Return the verdict of integrity_check.
 
     Raises:
@@ -233,13 +276,13 @@ def _check(path: Path, source: Path) -> str:
 
 
 def refuse_damaged(
-    connection: sqlite3.Connection, source: Path, look: Literal["integrity_check", "quick_check"]
+    connection: sqlite3.Connection, source: Path | str, look: Literal["integrity_check", "quick_check"]
 ) -> int:
     """Return the number of SQLite's remarks on values, which are for the rules to judge.
 
     Args:
         connection: The legacy database or its copy.
-        source: The legacy database that a refusal names.
+        source: The source database that a refusal names.
         look: The pragma; the quick one does not hold indexes against their tables.
 
     Raises:
@@ -255,16 +298,14 @@ def refuse_damaged(
             damage.append(text)
     if damage:
         raise MigrationError(
-            f"The legacy database {source} is damaged",
+            f"The source database {source} is damaged",
             why=f"{look} found: {'; '.join(damage)}",
             remedy="Restore it from a backup, or recover it with `sqlite3 FILE .recover` into a new file",
         )
     return remarks
 
 
-def _contents(
-    path: Path, source: Path, tables: Sequence[LegacyTable]
-) -> tuple[dict[str, TableManifest], list[Unmigrated]]:
+def _contents(path: Path, source: Path | str, tables: Sequence[LegacyTable]) -> Contents:
     with open_read_only(path, immutable=True, copy_of=source) as connection:
         manifests = {table.name: _describe(connection, table) for table in tables}
         return manifests, find_unmigrated(connection, tables)
@@ -275,4 +316,5 @@ def _describe(connection: sqlite3.Connection, table: LegacyTable) -> TableManife
         row_id=row_id_name(connection, table),
         classes=dominant_classes(connection, table),
         batches=count_by_batch(connection, table),
+        unique_key=has_unique_key(connection, table),
     )

@@ -16,7 +16,7 @@ _HEADER = b"SQLite format 3\x00"
 
 def refuse_unusable_file(path: Path) -> None:
     """Raise MigrationError unless the path is a readable, non-empty SQLite file; never creates anything."""
-    what = f"Cannot read the legacy database {path}"
+    what = f"Cannot read the source database {path}"
     if not path.exists():
         raise MigrationError(what, why="there is no such file", remedy="Check the path of SOURCE; nothing was created")
     if not path.is_file():
@@ -33,19 +33,21 @@ def refuse_unusable_file(path: Path) -> None:
 
 
 @contextmanager
-def open_read_only(path: Path, *, immutable: bool = False, copy_of: Path | None = None) -> Iterator[sqlite3.Connection]:
+def open_read_only(
+    path: Path, *, immutable: bool = False, copy_of: Path | str | None = None
+) -> Iterator[sqlite3.Connection]:
     """Open a SQLite file for reading alone, text as bytes; `immutable` is for our own snapshot, which nobody writes.
 
     Args:
         path: The file.
         immutable: Whether nobody writes it.
-        copy_of: The legacy database that a refusal names, where the file is a copy that will not stay.
+        copy_of: The source database that a refusal names, where the file is a copy that will not stay.
 
     Raises:
         MigrationError: The file is missing, empty, locked, damaged or no SQLite database.
     """
     refuse_unusable_file(path)
-    what = f"Cannot read the legacy database {copy_of or path}"
+    what = f"Cannot read the source database {copy_of or path}"
     try:
         with closing(sqlite3.connect(read_only_uri(path, immutable=immutable), uri=True, timeout=5)) as connection:
             connection.text_factory = bytes

@@ -51,11 +51,16 @@ def refuse_incomplete_structure(connection: sqlite3.Connection, tables: Sequence
         lowered = {column.lower() for column in present}
         missing += [f"column {table.name}.{column}" for column in table.columns if present and column not in lowered]
     if missing:
-        raise MigrationError(
-            "The legacy database is not complete",
-            why=f"missing: {', '.join(missing)}",
-            remedy="Name the right SOURCE, or add what is missing (as a view, if the data has another name)",
-        )
+        raise incomplete(missing)
+
+
+def incomplete(missing: Sequence[str]) -> MigrationError:
+    """Return the error that tables and columns are missing in a source."""
+    return MigrationError(
+        "The source database is not complete",
+        why=f"missing: {', '.join(missing)}",
+        remedy="Name the right SOURCE, or add what is missing (as a view, if the data has another name)",
+    )
 
 
 def find_unmigrated(connection: sqlite3.Connection, tables: Sequence[LegacyTable]) -> list[Unmigrated]:
@@ -100,6 +105,17 @@ def row_id_name(connection: sqlite3.Connection, table: LegacyTable) -> str | Non
                 return None
             return name
     return None
+
+
+def has_unique_key(connection: sqlite3.Connection, table: LegacyTable) -> bool:
+    """Return whether an index keeps the values of the first column apart."""
+    for _, name, unique, _, partial in connection.execute(f"PRAGMA index_list({quoted(table.name)})"):
+        if unique and not partial:
+            indexed = connection.execute(f"PRAGMA index_info({quoted(name.decode('utf-8', 'replace'))})").fetchall()
+            columns = [column for _, _, column in indexed]
+            if len(columns) == 1 and columns[0] and columns[0].decode("utf-8", "replace").lower() == table.columns[0]:
+                return True
+    return False
 
 
 def dominant_classes(connection: sqlite3.Connection, table: LegacyTable) -> dict[str, str]:

@@ -43,7 +43,7 @@ def test_an_unusable_file_is_refused_and_nothing_is_created(
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(MigrationError) as caught, open_read_only(path):
         pass
-    assert caught.value.what == f"Cannot read the legacy database {path}"
+    assert caught.value.what == f"Cannot read the source database {path}"
     assert told in caught.value.why
     assert caught.value.remedy
     assert sorted(tmp_path.rglob("*")) == before

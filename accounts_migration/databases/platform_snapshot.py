@@ -1,0 +1,194 @@
+"""The one consistent copy of an Account Processing System that a copy to another database reads from.
+
+Here: a SQLite database by its online backup; a PostgreSQL database by one repeatable-read transaction, whose tables are
+written into a SQLite file, every cell as the server's own text, so that nothing is read as a number on the way. Both
+are the same snapshot to all who read it. Not here: its folder and manifest (`snapshot`), and what a value means.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import quote
+
+import pyarrow as pa
+from adbc_driver_sqlite import dbapi as sqlite_dbapi
+
+from accounts_migration.databases.books import COPY, MIGRATION
+from accounts_migration.databases.legacy_source import LegacyTable, Unmigrated, incomplete
+from accounts_migration.databases.postgres_session import PostgresSession
+from accounts_migration.databases.postgres_target import display_name, open_session
+from accounts_migration.databases.session import Session
+from accounts_migration.databases.snapshot import Contents, Snapshot, take_snapshot, write_snapshot
+from accounts_migration.databases.sqlite_session import SqliteSession
+from accounts_migration.databases.target import target_path
+from accounts_migration.databases.target_schema import ENTITIES, column_names, quoted
+from accounts_migration.errors import MigrationError
+
+HANDLED = frozenset({*ENTITIES, *MIGRATION.tables, *COPY.tables, "alembic_version"})
+"""The tables that a copy knows: the entities', and the bookkeeping of migrations, copies and the schema's versions."""
+
+
+def _batch_column(table: str) -> str | None:
+    return "transaction_date" if table == "transaction" else None
+
+
+PLATFORM_TABLES = [LegacyTable(name, tuple(column_names(name)), _batch_column(name)) for name in ENTITIES]
+BOOKKEEPING_TABLES = [LegacyTable(name, tuple(column_names(name))) for name in MIGRATION.tables]
+
+_PAGE_BYTES = 8192
+
+
+@dataclass
+class Origin:
+    """Where further tables of the same state can be read, until it is closed.
+
+    `exported` is the PostgreSQL snapshot id for `SET TRANSACTION SNAPSHOT`; None for SQLite, whose copy is a file.
+    """
+
+    session: PostgresSession | None = None
+    exported: str | None = None
+
+    def close(self) -> None:
+        """End the transaction that keeps the state."""
+        if self.session is not None:
+            self.session.close()
+            self.session = None
+            self.exported = None
+
+
+def take_platform_snapshot(url: str, backup_dir: Path) -> tuple[Snapshot, Origin]:
+    """Copy the entities' tables and the migration's bookkeeping in one consistent state, and prove the copy whole.
+
+    An unchanged source gives the snapshot taken before.
+
+    Args:
+        url: As for `open_target`.
+        backup_dir: Where the snapshot's folder goes.
+
+    Raises:
+        MigrationError: The source cannot be read, or lacks a table or column; the folder cannot be written.
+    """
+    path = target_path(url)
+    if path is not None:
+        return take_snapshot(path, backup_dir, PLATFORM_TABLES, _without_handled), Origin()
+    session = open_session(url)
+    session.what = f"Cannot read the source database {session.target_name}"
+    try:
+        return _of_postgres(session, display_name(url), backup_dir)
+    except BaseException:
+        session.close()
+        raise
+
+
+def _without_handled(contents: Contents) -> Contents:
+    tables, unmigrated = contents
+    return tables, [one for one in unmigrated if one.column or one.table.lower() not in HANDLED]
+
+
+def _of_postgres(session: PostgresSession, name: str, backup_dir: Path) -> tuple[Snapshot, Origin]:
+    session.execute("SELECT set_config('DateStyle', 'ISO, YMD', false), set_config('extra_float_digits', '0', false)")
+    session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    exported = str(session.value("SELECT pg_export_snapshot()"))
+    types = _types(session)
+    _refuse_incomplete(types)
+    books = [table for table in BOOKKEEPING_TABLES if set(table.columns) <= types.get(table.name, {}).keys()]
+
+    def fill(path: Path) -> None:
+        _write(session, path, [*PLATFORM_TABLES, *books], types)
+
+    def amend(contents: Contents) -> Contents:
+        tables = {
+            table: replace(manifest, unique_key=_has_unique_key(session, table))
+            for table, manifest in contents[0].items()
+        }
+        return tables, list(_unmigrated(session, types))
+
+    return write_snapshot(name, backup_dir, PLATFORM_TABLES, fill, amend), Origin(session, exported)
+
+
+def _types(session: Session) -> dict[str, dict[str, str]]:
+    """Return table -> column -> type of everything in the schema that rows can be read from."""
+    types: dict[str, dict[str, str]] = {}
+    for table, column, kind in session.execute(
+        "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, NULL)"
+        " FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid"
+        " WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
+        " AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attnum"
+    ):
+        types.setdefault(table, {})[column] = kind
+    return types
+
+
+def _refuse_incomplete(types: Mapping[str, Mapping[str, str]]) -> None:
+    missing = [f"table {table.name}" for table in PLATFORM_TABLES if table.name not in types]
+    for table in PLATFORM_TABLES:
+        present = types.get(table.name, dict.fromkeys(table.columns))
+        missing += [f"column {table.name}.{column}" for column in table.columns if column not in present]
+    if missing:
+        raise incomplete(missing)
+
+
+def _write(session: Session, path: Path, tables: Sequence[LegacyTable], types: Mapping[str, Mapping[str, str]]) -> None:
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    connection = sqlite_dbapi.connect(f"file:{quote(str(path.resolve()))}?mode=rw", autocommit=True)
+    with closing(SqliteSession(connection, str(path))) as copy:
+        copy.what = f"Cannot write the snapshot into {path.parent}"
+        for pragma in (f"page_size = {_PAGE_BYTES}", "journal_mode = MEMORY", "synchronous = OFF"):
+            copy.execute(f"PRAGMA {pragma}")
+        with copy.transaction():
+            for table in tables:
+                _copy_table(session, copy, table, types[table.name])
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _copy_table(session: Session, copy: Session, table: LegacyTable, types: Mapping[str, str]) -> None:
+    columns = ", ".join(map(quoted, table.columns))
+    copy.execute(f"CREATE TABLE {quoted(table.name)} ({columns})")  # no type: SQLite then converts nothing
+    texts = ", ".join(f"{_text(column, types[column])} AS {quoted(column)}" for column in table.columns)
+    schema = pa.schema([pa.field(column, pa.string()) for column in table.columns])
+    counted = int(session.value(f"SELECT count(*) FROM {quoted(table.name)}"))
+    copy.ingest(table.name, schema, session.stream(f"SELECT {texts} FROM {quoted(table.name)}"))
+    written = int(copy.value(f"SELECT count(*) FROM {quoted(table.name)}"))
+    if written != counted:
+        raise MigrationError(
+            f"Cannot account for every row of {table.name} of {session.target_name}",
+            why=f"{counted:,} rows counted, {written:,} read",
+            remedy="Run again; if it happens again, report it",
+        )
+
+
+def _text(column: str, kind: str) -> str:
+    # a binary fraction is read at the 15 digits of a REAL (contract section 4), a shorter one exactly
+    number = f"{quoted(column)}::float8" if kind in ("real", "double precision") else quoted(column)
+    return f"{number}::text"
+
+
+def _has_unique_key(session: Session, table: str) -> bool:
+    """Return whether an index that holds for every row keeps the values of the key apart."""
+    found = session.value(
+        "SELECT count(*) FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indrelid"
+        " JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]"
+        " WHERE c.relnamespace = current_schema()::regnamespace AND c.relname = $1 AND a.attname = $2"
+        " AND i.indisunique AND i.indisvalid AND i.indnkeyatts = 1 AND i.indpred IS NULL",
+        (table, f"{table}_id"),
+    )
+    return bool(found)
+
+
+def _unmigrated(session: Session, types: Mapping[str, Mapping[str, str]]) -> Iterator[Unmigrated]:
+    """Yield the tables and columns that are left behind, with how much they hold."""
+    tables = session.execute(
+        "SELECT relname::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
+        " AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY relname"
+    )
+    for (table,) in tables:
+        if table not in HANDLED:
+            yield Unmigrated(table, "", int(session.value(f"SELECT count(*) FROM {quoted(table)}")))
+    for known in PLATFORM_TABLES:
+        for column in types[known.name]:
+            if column not in known.columns:
+                count = f"SELECT count({quoted(column)}) FROM {quoted(known.name)}"
+                yield Unmigrated(known.name, column, int(session.value(count)))
