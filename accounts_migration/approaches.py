@@ -15,8 +15,8 @@ import dagster as dg
 
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.errors import MigrationError
-from accounts_migration.jobs import TARGET_TAG
-from accounts_migration.logs import log_of, note
+from accounts_migration.jobs import target_tags
+from accounts_migration.logs import note
 from accounts_migration.notices import told
 from accounts_migration.phases import PHASES, Phase
 from accounts_migration.settings import Settings
@@ -31,7 +31,7 @@ _MOST_TOLD = 5
 
 def build_approaches(target: str | None = None) -> list[dg.JobDefinition]:
     """Return the jobs of the approaches; `target` is where their target is."""
-    tags = {} if target is None else {TARGET_TAG: target}
+    tags = target_tags(target)
     big_bang = _job(
         BIG_BANG_JOB,
         "The big bang: snapshot, clean and judge all four entities, load, add the constraints, prove. Stops at the "
@@ -70,14 +70,14 @@ def _job(
     @dg.op(name=f"run_{name}", description=description, out=dg.Out(dg.Nothing), required_resource_keys={"settings"})
     def run(context: dg.OpExecutionContext) -> None:
         settings: Settings = context.resources.settings
-        with failing_clearly(), log_of(settings.logs, context.run_id):
+        with failing_clearly():
             outcome = move(settings, context.instance)
             note(f"{name}: {'passed' if outcome.success else 'did not pass'}, in {outcome.seconds:.1f} s")
             context.add_output_metadata(_metadata(outcome))
             if not outcome.success:
                 raise _failed(name, outcome)
 
-    @dg.job(name=name, description=description, tags=dict(tags), executor_def=dg.in_process_executor)
+    @dg.job(name=name, description=description, tags=dict(tags))
     def approach() -> None:
         run()
 

@@ -82,7 +82,7 @@ def _start_log(settings: "Settings", what: str, *, quiet: bool = False) -> Path:
     from accounts_migration.resources import TargetResource
 
     log = logs.start_log(settings.logs, quiet=quiet)
-    logs.note(f"{what}: source {settings.source_db}, {logs.work_on(TargetResource(settings.target_db).location)}")
+    logs.note_work(what, settings.source_db, TargetResource(settings.target_db).location)
     logs.note(f"policies other than the default: {settings.policies.model_dump_json(exclude_defaults=True)}")
     return log
 

@@ -22,9 +22,9 @@ from accounts_migration.assets.snapshot import duplicates, snapshot
 from accounts_migration.assets.target_backup import backup_retention, target_backup
 from accounts_migration.assets.validation import build_validation
 from accounts_migration.errors import UsageError
+from accounts_migration.executors import logged_executor
 from accounts_migration.io_managers import AssessmentIOManager, SnapshotIOManager, StagingIOManager
 from accounts_migration.jobs import BACKUP_JOB, build_jobs, build_rollback_job
-from accounts_migration.logs import migration_logger
 from accounts_migration.resources import BackupResource, LegacyResource, RollbackResource, TargetResource
 from accounts_migration.schedules import build_schedules
 from accounts_migration.sensors import build_sensors
@@ -64,8 +64,9 @@ def build_defs(
         **(resource_overrides or {}),
     }
     checked = checked_assets()
-    jobs = build_jobs(_target_location(chosen))
-    approaches = build_approaches(_target_location(chosen))
+    location = _target_location(chosen)
+    jobs = build_jobs(location)
+    approaches = build_approaches(location)
     return dg.Definitions(
         assets=[
             *ASSESSMENTS,
@@ -75,12 +76,11 @@ def build_defs(
             *(archive_asset(checked), checklist),
             preflight,
         ],
-        jobs=[*jobs, *approaches, build_rollback_job(_target_location(chosen))],
+        jobs=[*jobs, *approaches, build_rollback_job(location)],
         schedules=build_schedules(next(job for job in jobs if job.name == BACKUP_JOB)),
         sensors=build_sensors(approaches),
         resources={name: _as_resource(value) for name, value in resources.items()},
-        executor=dg.in_process_executor,
-        loggers={"console": migration_logger(chosen.logs)},
+        executor=logged_executor(chosen.logs, chosen.source_db, location),
     )
 
 

@@ -3,8 +3,6 @@
 Here: selections by name. Not here: how a run is launched (`accounts_migration.cli`, the UI).
 """
 
-from typing import Any
-
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
@@ -24,9 +22,6 @@ RUN_TAG = "accounts_migration/run"
 PREFLIGHT_TAG = "accounts_migration/preflight"
 """The tag that tells of a run that its command judged the preflight's items before it launched the first one."""
 
-# without it Dagster's own logger would take the place of ours
-_LOGGED: dict[str, Any] = {"loggers": {"console": {}}}
-
 _SNAPSHOT = dg.AssetSelection.assets("legacy/snapshot")
 _PREPARED = dg.AssetSelection.groups("legacy", "cleaned") - _SNAPSHOT
 _CONTENT = dg.AssetSelection.assets("validation/content")
@@ -38,71 +33,44 @@ _LOADED = _BACKUP | (dg.AssetSelection.groups("target", "validation") - _CONTENT
 
 def build_jobs(target: str | None = None) -> list[UnresolvedAssetJobDefinition]:
     """Return the jobs in the order in which a migration runs them; `target` is where their target is."""
-    tags = {} if target is None else {TARGET_TAG: target}
+
+    def job(name: str, selection: dg.AssetSelection, description: str) -> UnresolvedAssetJobDefinition:
+        return dg.define_asset_job(name, selection, tags=target_tags(target), description=description)
+
     return [
-        dg.define_asset_job(
+        job(
             ASSESS_JOB,
             _SNAPSHOT | dg.AssetSelection.groups("assessment"),
-            tags=tags,
-            config=_LOGGED,
-            description="Find out what a migration would do, and plan it; write nothing into source and target.",
+            "Find out what a migration would do, and plan it; write nothing into source and target.",
         ),
-        dg.define_asset_job(
+        job(
             PREFLIGHT_JOB,
             _BACKUP | dg.AssetSelection.assets("preflight"),
-            tags=tags,
-            config=_LOGGED,
-            description="Take a backup of the target, and judge every item of the checklist; migrate nothing.",
+            "Take a backup of the target, and judge every item of the checklist; migrate nothing.",
         ),
-        dg.define_asset_job(
-            SNAPSHOT_JOB,
-            _SNAPSHOT,
-            tags=tags,
-            config=_LOGGED,
-            description="Copy the legacy database and register its batches.",
-        ),
-        dg.define_asset_job(
-            PREPARE_JOB,
-            _PREPARED,
-            tags=tags,
-            config=_LOGGED,
-            description="Read and clean all entities; nothing is written to the target.",
-        ),
-        dg.define_asset_job(
-            LOAD_JOB,
-            _LOADED,
-            tags=tags,
-            config=_LOGGED,
-            description="Take a backup, load what was accepted, add the constraints, validate everything.",
-        ),
-        dg.define_asset_job(
+        job(SNAPSHOT_JOB, _SNAPSHOT, "Copy the legacy database and register its batches."),
+        job(PREPARE_JOB, _PREPARED, "Read and clean all entities; nothing is written to the target."),
+        job(LOAD_JOB, _LOADED, "Take a backup, load what was accepted, add the constraints, validate everything."),
+        job(
             VERIFY_JOB,
             dg.AssetSelection.groups("validation") - _REPORTED,
-            tags=tags,
-            config=_LOGGED,
-            description="Compare the whole target with the present snapshot, row by row; write nothing.",
+            "Compare the whole target with the present snapshot, row by row; write nothing.",
         ),
-        dg.define_asset_job(
+        job(
             REPORT_JOB,
             _REPORTED | _SECOND_READING,
-            tags=tags,
-            config=_LOGGED,
-            description="Write the report on the target, to be read and signed; write nothing into the target.",
+            "Write the report on the target, to be read and signed; write nothing into the target.",
         ),
-        dg.define_asset_job(
+        job(
             BACKUP_JOB,
             _BACKUP | dg.AssetSelection.assets("operations/backup_retention"),
-            tags=tags,
-            config=_LOGGED,
-            description="Take and prove a backup of the target, then delete those that are too old.",
+            "Take and prove a backup of the target, then delete those that are too old.",
         ),
-        dg.define_asset_job(
+        job(
             POST_MIGRATION_JOB,
             dg.AssetSelection.groups("post_migration"),
-            tags=tags,
-            config=_LOGGED,
-            description="After the last load and its report: optimise, configure, test, archive, go through the guide's"
-            " list, notify.",
+            "After the last load and its report: optimise, configure, test, archive, go through the guide's list,"
+            " notify.",
         ),
     ]
 
@@ -112,12 +80,17 @@ def build_rollback_job(target: str | None = None) -> dg.JobDefinition:
 
     @dg.job(
         name=ROLLBACK_JOB,
-        tags={} if target is None else {TARGET_TAG: target},
+        tags=target_tags(target),
         # the target is for a person to type: launched as it is, the job refuses and names it
-        config={**_LOGGED, "ops": {roll_back.name: {"config": {"target": ""}}}},
+        config={"ops": {roll_back.name: {"config": {"target": ""}}}},
         description="Put a proved backup in the place of the target, which the config has to name.",
     )
     def rollback() -> None:
         roll_back()
 
     return rollback
+
+
+def target_tags(target: str | None) -> dict[str, str]:
+    """Return the tags of a job: where its target is; none where no target is set."""
+    return {} if target is None else {TARGET_TAG: target}

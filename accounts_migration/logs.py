@@ -1,8 +1,8 @@
 """What a migration says while it runs: short lines on the terminal, and a log file of each run in LOG_DIR.
 
-Here: the Dagster logger of all jobs, where its lines go, and the id of the run that each line, each Dagster run and
-each summary bears. Not here: what is said. Dagster's own events stay in its instance; they would bury the lines that a
-person waits for. Only how a Dagster run began and ended is told in the file as well.
+Here: where the lines go, which words of a Dagster run are among them, and the id of the run that each line, each
+Dagster run and each summary bears. Not here: what is said. Dagster's own events stay in its instance; they would bury
+the lines that a person waits for. Only how a Dagster run began and ended is told in the file as well.
 """
 
 import logging
@@ -10,18 +10,16 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 
 from accounts_migration.errors import MigrationError
-from accounts_migration.jobs import RUN_TAG
 
 NAME = "accounts_migration"
 
@@ -39,67 +37,34 @@ _IN_FILE_ALONE = "in_file_alone"
 _LINES_OF_HEAD, _LONGEST_LINE_READ = 3, 10_000
 
 
-def _meta(record: logging.LogRecord) -> dict[str, Any]:
-    return getattr(record, "dagster_meta", None) or {}
-
-
-def _event(record: logging.LogRecord) -> dg.DagsterEvent | None:
-    return getattr(record, "dagster_event", None) or _meta(record).get("dagster_event")
-
-
-def _is_spoken(record: logging.LogRecord) -> bool:
-    """Return whether an asset or a command says it: no event of Dagster, no line about steps that must wait."""
-    said = str(_meta(record).get("orig_message", ""))
-    return record.levelno >= logging.INFO and _event(record) is None and not said.startswith(_OF_STEPS_NOT_RUN)
-
-
-def _for_terminal(record: logging.LogRecord) -> bool:
-    return _is_spoken(record) and not hasattr(record, _IN_FILE_ALONE)
-
-
-def _for_file(record: logging.LogRecord) -> bool:
-    event = _event(record)
-    return _is_spoken(record) or (event is not None and event.event_type in _OF_WHOLE_RUNS)
-
-
 class _Short(logging.Formatter):
-    """Takes from Dagster's long line the part that was said, in one line; never a traceback, which may quote a row."""
+    """Puts what was said into one line; never a traceback, which may quote a row."""
 
     converter = staticmethod(time.gmtime)
 
-    def __init__(self, form: str, run: str | None = None, *, is_given: bool = False) -> None:
-        """Put the run's id on each line: the one given, or else the one that the run of a line was given."""
+    def __init__(self, form: str) -> None:
         super().__init__(form, datefmt="%Y-%m-%d %H:%M:%S")
-        self.run = run
-        self._is_given = is_given
 
     def format(self, record: logging.LogRecord) -> str:
-        meta = _meta(record)
-        said = meta.get("orig_message", record.getMessage())
-        if _event(record) is not None:
-            said = f"{said} Dagster run {meta.get('run_id')}"
-        if not self._is_given:
-            self.run = meta.get("job_tags", {}).get(RUN_TAG) or meta.get("run_id") or self.run
-        spoken = {"msg": " ".join(said.split("\n")), "args": (), "exc_info": None, "exc_text": None, "run": self.run}
-        if record.levelno < logging.INFO:
-            # Dagster's word for how a run went well
-            spoken["levelname"] = "INFO"
+        spoken = {
+            "msg": " ".join(record.getMessage().split("\n")),
+            "args": (),
+            "exc_info": None,
+            "exc_text": None,
+            # Dagster's word for how a run went well is DEBUG
+            "levelname": logging.getLevelName(max(record.levelno, logging.INFO)),
+        }
         return super().format(logging.makeLogRecord({**record.__dict__, **spoken}))
 
 
 class _RunLog(logging.FileHandler):
-    """The log file of a command, or of a run that the UI launched."""
+    """The log file of a command, or of a run that Dagster launched."""
 
-    def __init__(self, path: Path, run_id: str | None, dagster_run: str | None) -> None:
+    def __init__(self, path: Path, run_id: str) -> None:
         super().__init__(path, encoding="utf-8")
         self.run_id = run_id
-        self.dagster_run = dagster_run
-        self.short = _Short(
-            "%(asctime)sZ - %(run)s - %(levelname)s - %(message)s", run_id or dagster_run, is_given=run_id is not None
-        )
         self._is_broken = False
-        self.setFormatter(self.short)
-        self.addFilter(_for_file)
+        self.setFormatter(_Short(f"%(asctime)sZ - {run_id.replace('%', '%%')} - %(levelname)s - %(message)s"))
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Say once that the log cannot be written, and go on: a migration does not fail with its log."""
@@ -113,51 +78,28 @@ class _RunLog(logging.FileHandler):
             super().close()
 
 
-def migration_logger(folder: Path) -> dg.LoggerDefinition:
-    """Return the logger that all jobs write to; a run that no command launched opens a log of its own in LOG_DIR.
-
-    Raises:
-        MigrationError: When such a run starts and no file can be written there.
-    """
-
-    def logger_of(context: dg.InitLoggerContext) -> logging.Logger:
-        logger = logging.getLogger(NAME)
-        logger.setLevel(logging.DEBUG)
-        logger.propagate = False
-        log = _present()
-        if log is None or (log.run_id is None and log.dagster_run != context.run_id):
-            end_log()
-            path = _new_file(folder, datetime.now(UTC))
-            logger.addHandler(_RunLog(path, None, context.run_id))
-            _add_terminal(logger, "%(asctime)s %(levelname)s %(message)s")
-        return logger
-
-    return dg.LoggerDefinition(logger_of, description="Short lines on the terminal and in LOG_DIR.")
-
-
-@contextmanager
-def log_of(folder: Path, run: str) -> Iterator[None]:
-    """Keep the log of a run that launches others, which bear its id as those of a command do.
+def hear(instance: dg.DagsterInstance, run: str, tell: Callable[[str, int], None]) -> None:
+    """Tell what a Dagster run of this process says from now on, and note how it begins and ends.
 
     Args:
-        folder: LOG_DIR.
-        run: The Dagster run's id. Where a command launched it, it has the command's log.
-
-    Raises:
-        MigrationError: No file can be written there.
+        instance: Where the run is recorded.
+        run: The Dagster run's id.
+        tell: What takes each line that an asset says, with its level: `say`, or `note`.
     """
-    if run_id() is not None:
-        yield
-        return
-    start_log(folder, quiet=False, run=run)
-    try:
-        yield
-    finally:
-        end_log()
+
+    def heard(entry: dg.EventLogEntry) -> None:
+        level = int(entry.level)
+        if entry.dagster_event is not None:
+            if entry.dagster_event.event_type in _OF_WHOLE_RUNS:
+                note(f"{entry.user_message} Dagster run {run}", level)
+        elif level >= logging.INFO and not entry.user_message.startswith(_OF_STEPS_NOT_RUN):
+            tell(entry.user_message, level)
+
+    instance.add_event_listener(run, heard)
 
 
 def start_log(folder: Path, *, quiet: bool, run: str | None = None) -> Path:
-    """Give this command a run id, and send what is said to a new file in LOG_DIR and, unless quiet, to the terminal.
+    """Begin the log of a command or of a Dagster run: a new file in LOG_DIR and, unless quiet, lines on the terminal.
 
     Args:
         folder: LOG_DIR.
@@ -177,9 +119,12 @@ def start_log(folder: Path, *, quiet: bool, run: str | None = None) -> Path:
     logger.propagate = False
     end_log()
     # the second is for a person to find it by; two commands of one second, on one machine or two, have two ids
-    logger.addHandler(_RunLog(path, run or f"{now:%Y%m%d_%H%M%S}-{secrets.token_hex(3)}", None))
+    logger.addHandler(_RunLog(path, run or f"{now:%Y%m%d_%H%M%S}-{secrets.token_hex(3)}"))
     if not quiet:
-        _add_terminal(logger, "  %(message)s")
+        terminal = logging.StreamHandler(sys.stderr)
+        terminal.setFormatter(_Short("  %(message)s"))
+        terminal.addFilter(lambda record: not hasattr(record, _IN_FILE_ALONE))
+        logger.addHandler(terminal)
     note(f"accounts-migration {version('accounts-migration')} on {socket.gethostname()}")
     return path
 
@@ -193,15 +138,9 @@ def end_log() -> None:
 
 
 def run_id() -> str | None:
-    """Return the id of the present command's run; None where Dagster launched what runs here."""
+    """Return the id that the present log has on its lines; None without a log."""
     log = _present()
     return None if log is None else log.run_id
-
-
-def id_on_lines() -> str | None:
-    """Return the id that the present log has on its lines, whoever launched what runs here; None without a log."""
-    log = _present()
-    return None if log is None else log.short.run
 
 
 def say(text: str, level: int = logging.INFO) -> None:
@@ -216,20 +155,30 @@ def note(text: str, level: int = logging.INFO) -> None:
         logging.getLogger(NAME).log(level, "%s", text, extra={_IN_FILE_ALONE: True})
 
 
-def work_on(target: str | None) -> str:
-    """Return the words by which a log tells which target its command works on, at the end of a line."""
-    return f"target {target}"
+def note_work(what: str, source: Path | None, target: str | None) -> None:
+    """Write into the present log what a command or a Dagster run is about to do; `logs_of` finds the log by it.
+
+    Args:
+        what: The command, or the job.
+        source: The legacy database.
+        target: Where the target is, without its password.
+    """
+    note(f"{what}: source {source}{_work_on(target)}")
 
 
 def logs_of(folder: Path, target: str, run_ids: Collection[str]) -> Iterator[Path]:
-    """Yield the logs in the folder, by name, of one of the runs or of a command on the target; links are no logs."""
+    """Yield the logs in the folder, by name, of one of the runs or of work on the target; links are no logs."""
     for path in sorted(folder.glob("migration_*.log")):
         if path.is_file() and not path.is_symlink():
             with path.open(encoding="utf-8", errors="replace") as file:
                 head = [file.readline(_LONGEST_LINE_READ).rstrip("\n") for _ in range(_LINES_OF_HEAD)]
             run = head[0].partition(" - ")[2].partition(" - ")[0]
-            if run in run_ids or any(line.endswith(f", {work_on(target)}") for line in head):
+            if run in run_ids or any(line.endswith(_work_on(target)) for line in head):
                 yield path
+
+
+def _work_on(target: str | None) -> str:
+    return f", target {target}"
 
 
 def _present() -> _RunLog | None:
@@ -253,10 +202,3 @@ def _new_file(folder: Path, now: datetime) -> Path:
             remedy="Name a folder that this user may write to in LOG_DIR or MIGRATION_HOME",
         ) from error
     return path
-
-
-def _add_terminal(logger: logging.Logger, form: str) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Short(form))
-    handler.addFilter(_for_terminal)
-    logger.addHandler(handler)

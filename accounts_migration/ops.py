@@ -8,6 +8,7 @@ import dagster as dg
 
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.errors import UsageError
+from accounts_migration.notices import told_when_done
 from accounts_migration.resources import RollbackResource
 from accounts_migration.settings import Settings
 
@@ -41,9 +42,6 @@ def roll_back(
                 why=f"the target is {rollback.location}",
                 remedy="Type the target into the config of the job, as it is named here",
             )
-        # its log knows the jobs, and these hold the present op
-        from accounts_migration.notices import told_when_done
-
         with told_when_done(settings, "rollback", "ROLLED BACK"):
             done = rollback.run(config.to or None, discard_changes=config.discard_changes, tell=context.log.info)
     return dg.Output(

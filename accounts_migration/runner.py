@@ -10,15 +10,18 @@ from dataclasses import dataclass, field
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from dagster._core.utils import make_new_run_id
 from dagster_shared.error import SerializableErrorInfo
 
 from accounts_migration.dead_runs import PROCESS_TAG, this_process
 from accounts_migration.errors import MigrationError
 from accounts_migration.jobs import RUN_TAG
-from accounts_migration.logs import run_id
+from accounts_migration.logs import hear, run_id, say
 from accounts_migration.partitions import BATCHES
 
 _INTERRUPTIONS = (DagsterExecutionInterruptedError, KeyboardInterrupt)
+# else it would show each event on the terminal
+_DAGSTERS_OWN_IS_SILENT = {"console": {"config": {"log_level": "CRITICAL"}}}
 _EXPLAINED = ("MigrationError", "UsageError", "ConstraintViolated")
 
 
@@ -76,14 +79,17 @@ def run_job(
     }
     if batches:
         told |= {ASSET_PARTITION_RANGE_START_TAG: batches[0], ASSET_PARTITION_RANGE_END_TAG: batches[-1]}
+    run = make_new_run_id()
+    hear(instance, run, say)
     try:
         result = definitions.resolve_job_def(job).execute_in_process(
             instance=instance,
             raise_on_error=False,
             tags=told,
             asset_selection=assets,
+            run_id=run,
             run_config={
-                "loggers": {"console": {}},
+                "loggers": _DAGSTERS_OWN_IS_SILENT,
                 "ops": {step: {"config": one} for step, one in (config or {}).items()},
             },
         )

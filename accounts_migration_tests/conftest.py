@@ -259,7 +259,7 @@ class Migration:
             partition_key=batch,
             asset_selection=[dg.AssetKey.from_user_string(name) for name in assets] or None,
             tags=tags,
-            run_config={"loggers": {"console": {}}},
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
 
     def migrate(self) -> None:

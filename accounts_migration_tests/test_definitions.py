@@ -323,7 +323,7 @@ def test_an_approach_is_a_job_of_one_step_with_nothing_to_choose(definitions: dg
     job = definitions.resolve_job_def(name)
     assert ([node.name for node in job.nodes], job.partitions_def) == ([f"run_{name}"], None)
     assert job.tags["accounts_migration/target"] == str(Path("t.db").resolve())
-    assert job.description and job.executor_def is dg.in_process_executor
+    assert job.description
 
 
 def test_the_one_sensor_starts_the_later_phases(definitions: dg.Definitions) -> None:
@@ -331,10 +331,9 @@ def test_the_one_sensor_starts_the_later_phases(definitions: dg.Definitions) -> 
     assert found == {"start_next_phase": APPROACHES[2:]}
 
 
-def test_every_job_is_described_and_runs_in_one_process(definitions: dg.Definitions) -> None:
+def test_every_job_is_described(definitions: dg.Definitions) -> None:
     jobs = [definitions.resolve_job_def(name) for name in JOBS]
     assert [bool(job.description) for job in jobs] == [True] * len(JOBS)
-    assert [job.executor_def for job in jobs] == [dg.in_process_executor] * len(JOBS)
 
 
 def test_every_job_names_its_target_by_an_absolute_path(definitions: dg.Definitions) -> None:

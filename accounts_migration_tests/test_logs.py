@@ -13,7 +13,8 @@ import dagster as dg
 import pytest
 
 from accounts_migration.jobs import RUN_TAG
-from accounts_migration.logs import end_log, log_of, logs_of, migration_logger, note, run_id, start_log
+from accounts_migration.logs import end_log, logs_of, note, run_id, start_log
+from accounts_migration.runner import run_job
 from accounts_migration_tests.commands import PASSWORD, Here, write_bank
 
 
@@ -75,10 +76,8 @@ def test_what_an_asset_says_is_told_and_what_dagster_says_of_its_steps_is_not(
         """Is never reached, either."""
 
     log = start_log(tmp_path, quiet=False)
-    definitions = dg.Definitions(assets=[first, second, third], loggers={"console": migration_logger(tmp_path)})
-    run = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
-        raise_on_error=False, run_config={"loggers": {"console": {}}}
-    )
+    with dg.instance_for_test() as instance:
+        run = run_job(dg.Definitions(assets=[first, second, third]), instance, "__ASSET_JOB")
     assert not run.success
     assert capsys.readouterr().err == "  said by an asset\n"
     lines = [line.split(" - ", 2) for line in log.read_text().splitlines()]
@@ -91,16 +90,6 @@ def test_what_an_asset_says_is_told_and_what_dagster_says_of_its_steps_is_not(
 
 
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ - (\d{8}_\d{6}-[0-9a-f]{6}) - (INFO|WARNING|ERROR) - .+")
-
-
-@pytest.fixture
-def spoken() -> dg.AssetsDefinition:
-    @dg.asset
-    def spoken(context: dg.AssetExecutionContext) -> None:
-        context.log.info("first line\nsecond line")
-        note("noted")
-
-    return spoken
 
 
 def test_every_line_of_a_command_bears_its_run_id_as_do_its_dagster_runs_and_its_summary(
@@ -136,23 +125,6 @@ def test_a_refusal_ends_the_log_without_its_password(tmp_path: Path, here: Here)
     assert " - ERROR - Cannot connect to the database postgresql://me@127.0.0.1:1/accounts: " in text.splitlines()[-1]
 
 
-def test_a_run_that_no_command_launched_has_a_log_of_its_own(tmp_path: Path, spoken: dg.AssetsDefinition) -> None:
-    """Its lines bear the id that it was given, as the runs of one command do, else its own."""
-    job = dg.define_asset_job("job", "*", config={"loggers": {"console": {}}})
-    definitions = dg.Definitions(assets=[spoken], jobs=[job], loggers={"console": migration_logger(tmp_path)})
-    runs = [definitions.resolve_job_def("job").execute_in_process(tags=tags) for tags in ({}, {RUN_TAG: "given"})]
-    ids = [runs[0].run_id, "given"]
-    logs = [list(logs_of(tmp_path, "/t.db", [one])) for one in ids]
-    assert [len(one) for one in logs] == [1, 1]
-    for one, run, [log] in zip(ids, runs, logs, strict=True):
-        assert [line.split(" - ", 1)[1] for line in log.read_text().splitlines()] == [
-            f'{one} - INFO - Started execution of run for "job". Dagster run {run.run_id}',
-            f"{one} - INFO - first line second line",
-            f"{one} - INFO - noted",
-            f'{one} - INFO - Finished execution of run for "job". Dagster run {run.run_id}',
-        ]
-
-
 def test_a_log_that_cannot_be_written_any_more_is_told_once_and_stops_nothing(tmp_path: Path) -> None:
     program = (
         "import logging, sys, pathlib, resource; from accounts_migration import logs\n"
@@ -169,21 +141,6 @@ def test_a_log_that_cannot_be_written_any_more_is_told_once_and_stops_nothing(tm
         "went on\n",
         f"The log {log} cannot be written: [Errno 27] File too large. The run goes on\n",
     )
-
-
-def test_a_run_that_launches_others_lends_them_its_id_unless_a_command_has_one(tmp_path: Path) -> None:
-    with log_of(tmp_path / "runs", "big-bang"):
-        assert run_id() == "big-bang"
-        note("under way")
-    assert run_id() is None
-    [log] = (tmp_path / "runs").iterdir()
-    assert log.read_text().splitlines()[-1].endswith("Z - big-bang - INFO - under way")
-    start_log(tmp_path / "commands", quiet=True)
-    of_command = run_id()
-    with log_of(tmp_path / "runs", "phase"):
-        assert run_id() == of_command
-    assert run_id() == of_command
-    assert len(list((tmp_path / "runs").iterdir())) == 1
 
 
 def test_a_traceback_does_not_reach_the_log(tmp_path: Path) -> None:

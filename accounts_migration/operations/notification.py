@@ -105,7 +105,7 @@ def _told(notice: Notice) -> dict[str, object]:
     return {
         **asdict(notice),
         "problems": [problem[:500] for problem in notice.problems[:PROBLEMS_TOLD]],
-        "run_id": logs.id_on_lines(),
+        "run_id": logs.run_id(),
         "host": socket.gethostname(),
         "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         # what Slack, Mattermost and Teams show

@@ -22,6 +22,7 @@ from dagster._core.scheduler.instigation import (
 )
 
 from accounts_migration.assets.checklist import ITEMS
+from accounts_migration.logs import end_log, start_log
 from accounts_migration.operations.archive import read_archive
 from accounts_migration_tests.conftest import Migration
 from accounts_migration_tests.operations.servers import Reply, web_server
@@ -81,6 +82,7 @@ def test_the_list_is_green_where_everything_is_configured(migrated: Migration, t
     today = datetime.now(UTC).date()
     (tmp_path / "signed.toml").write_text(f'[update_documentation]\nby = "J. Doe"\non = {today}\nnote = "runbook"')
     state = turn_on_daily_backup(migrated.instance)
+    log = start_log(migrated.settings.logs, quiet=True)
     with web_server({"/api/health": Reply(), "/api/accounts": Reply(body=b"[]"), "/hook": Reply()}) as server:
         run = configured(
             migrated,
@@ -91,6 +93,7 @@ def test_the_list_is_green_where_everything_is_configured(migrated: Migration, t
             acknowledgements=tmp_path / "signed.toml",
             notify_webhook=f"{server.url}/hook",
         ).run(job="post_migration")
+    end_log()
     migrated.instance.delete_instigator_state(state.instigator_origin_id, state.selector_id)
     assert run.success
     found = states(run)
@@ -114,7 +117,7 @@ def test_the_list_is_green_where_everything_is_configured(migrated: Migration, t
         [],
     )
     _is_plotted(migrated, server.url)
-    _is_archived(migrated)
+    _is_archived(migrated, log)
 
 
 def _is_plotted(migrated: Migration, url: str) -> None:
@@ -130,7 +133,7 @@ def _is_plotted(migrated: Migration, url: str) -> None:
     assert (optimised["bytes before"] > 0, optimised["bytes after"] > 0) == (True, True)
 
 
-def _is_archived(migrated: Migration) -> None:
+def _is_archived(migrated: Migration, log: Path) -> None:
     archive = migrated.metadata("post_migration/archive")
     found = read_archive(Path(archive["archive"]))
     kinds = sorted({name.partition("/")[0] for name in found})
@@ -140,6 +143,7 @@ def _is_archived(migrated: Migration) -> None:
         "report/report.json",
         "report/report.sha256",
     }
+    assert f"logs/{log.name}" in found
     # the snapshot's manifest, and that of the backup before the first write
     assert len([name for name in found if name.startswith("manifests/")]) == 2
     assert archive["files"] == len(found)

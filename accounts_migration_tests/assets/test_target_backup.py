@@ -38,7 +38,10 @@ def rolled_back(migration: Any, **config: Any) -> dg.ExecuteInProcessResult:
     return job.execute_in_process(
         instance=migration.instance,
         raise_on_error=False,
-        run_config={"ops": {"roll_back": {"config": config}}, "loggers": {"console": {}}},
+        run_config={
+            "ops": {"roll_back": {"config": config}},
+            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+        },
     )
 
 
@@ -110,7 +113,7 @@ def test_the_runs_of_a_backfill_take_one_backup(tmp_path: Path, new_target: Any,
                 instance=migration.instance,
                 partition_key=month,
                 tags={"dagster/backfill": "months"},
-                run_config={"loggers": {"console": {}}},
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
             assert done.success
         assert held(migration) == ["nothing", "data"]

@@ -306,7 +306,9 @@ class Loaded:
 def evaluations(migration: Any, instance: dg.DagsterInstance, url: str) -> Checks:
     definitions = build_defs(settings=migration.settings, resource_overrides={"target": TargetResource(url)})
     run = definitions.resolve_job_def("verify").execute_in_process(
-        instance=instance, raise_on_error=False, run_config={"loggers": {"console": {}}}
+        instance=instance,
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
     )
     assert migration.refusals(run) == {}
     found = {}
