@@ -247,6 +247,27 @@ def finish(
 
 
 @app.command()
+def copy(
+    source: Annotated[
+        str | None, typer.Argument(metavar="FROM", help="A path, sqlite:///... or postgresql://...; else COPY_FROM.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Argument(metavar="TO", help="A path, sqlite:///... or postgresql://...; else COPY_TO.")
+    ] = None,
+    policy: PolicyOption = None,
+    summary: JsonOption = None,
+) -> None:
+    """Copy the Account Processing System FROM one database TO another, SQLite or PostgreSQL, and prove every row."""
+    from accounts_migration import console
+    from accounts_migration.commands.copy import copy as run
+    from accounts_migration.settings import load_settings
+
+    settings = load_settings(_policies(policy), copy_from=source, copy_to=target)
+    console.refuse_unwritable(summary, "--json")
+    raise typer.Exit(0 if run(settings, summary) else 1)
+
+
+@app.command()
 def defects(
     target: TargetUrl = None,
     entity: Annotated[str | None, typer.Option(help="Only this entity.")] = None,

@@ -14,6 +14,9 @@ from accounts_migration.assets.assessment import ASSESSMENTS
 from accounts_migration.assets.chain import build_chains
 from accounts_migration.assets.checklist import checklist
 from accounts_migration.assets.constraints import constraints
+from accounts_migration.assets.platform.chain import build_platform_chains
+from accounts_migration.assets.platform.proof import bookkeeping, copy_constraints, proof
+from accounts_migration.assets.platform.snapshot import platform_snapshot
 from accounts_migration.assets.plausibility import plausibility
 from accounts_migration.assets.post_migration import api, application, optimised_asset, user_workflows
 from accounts_migration.assets.preflight import preflight
@@ -21,11 +24,18 @@ from accounts_migration.assets.report import report_asset
 from accounts_migration.assets.snapshot import duplicates, snapshot
 from accounts_migration.assets.target_backup import backup_retention, target_backup
 from accounts_migration.assets.validation import build_validation
+from accounts_migration.databases.books import COPY
 from accounts_migration.errors import UsageError
 from accounts_migration.executors import logged_executor
 from accounts_migration.io_managers import AssessmentIOManager, SnapshotIOManager, StagingIOManager
-from accounts_migration.jobs import BACKUP_JOB, build_jobs, build_rollback_job
-from accounts_migration.resources import BackupResource, LegacyResource, RollbackResource, TargetResource
+from accounts_migration.jobs import BACKUP_JOB, build_copy_jobs, build_jobs, build_rollback_job
+from accounts_migration.resources import (
+    BackupResource,
+    LegacyResource,
+    PlatformResource,
+    RollbackResource,
+    TargetResource,
+)
 from accounts_migration.schedules import build_schedules
 from accounts_migration.sensors import build_sensors
 from accounts_migration.settings import Settings, load_settings
@@ -49,6 +59,8 @@ def build_defs(
     _refuse_target_in_source(chosen)
     legacy = LegacyResource(chosen.source_db, chosen.backups, chosen.migration_home)
     target = TargetResource(chosen.target_db)
+    platform = PlatformResource(chosen.copy_from, chosen.backups, chosen.migration_home)
+    copy_target = TargetResource(chosen.copy_to, COPY)
     resources = {
         "legacy": legacy,
         "target": target,
@@ -60,11 +72,16 @@ def build_defs(
         "staging_io": StagingIOManager(chosen.staging_location, legacy),
         "snapshot_io": SnapshotIOManager(legacy),
         "reconciling": Ahead(),
+        "platform": platform,
+        "copy_target": copy_target,
+        "copy_backups": BackupResource(copy_target, chosen.backups, chosen.pg_dump, chosen.backup_retention_days),
+        "platform_staging_io": StagingIOManager(chosen.staging_location, platform),
+        "platform_snapshot_io": SnapshotIOManager(platform),
         "reports": chosen.migration_home / "reports",
         **(resource_overrides or {}),
     }
     checked = checked_assets()
-    location = _target_location(chosen)
+    location = _location(chosen.target_db)
     jobs = build_jobs(location)
     approaches = build_approaches(location)
     return dg.Definitions(
@@ -75,8 +92,9 @@ def build_defs(
             *(optimised_asset(checked), application, api, user_workflows),
             *(archive_asset(checked), checklist),
             preflight,
+            *(platform_snapshot, *build_platform_chains(), bookkeeping, copy_constraints, proof),
         ],
-        jobs=[*jobs, *approaches, build_rollback_job(location)],
+        jobs=[*jobs, *approaches, build_rollback_job(location), *build_copy_jobs(_location(chosen.copy_to))],
         schedules=build_schedules(next(job for job in jobs if job.name == BACKUP_JOB)),
         sensors=build_sensors(approaches),
         resources={name: _as_resource(value) for name, value in resources.items()},
@@ -107,10 +125,10 @@ def _refuse_target_in_source(chosen: Settings) -> None:
         )
 
 
-def _target_location(chosen: Settings) -> str | None:
-    """Return where the target is; None as well where its URL cannot be read, which is told when it is opened."""
+def _location(url: str | None) -> str | None:
+    """Return where a database is; None as well where its URL cannot be read, which is told when it is opened."""
     with contextlib.suppress(UsageError):
-        return TargetResource(chosen.target_db).location
+        return TargetResource(url).location
     return None
 
 

@@ -11,7 +11,7 @@ from accounts_migration.assessment.records import findings_folder, read_finding,
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.errors import MigrationError
-from accounts_migration.resources import LegacyResource
+from accounts_migration.resources import SourceResource
 from accounts_migration.settings import Settings
 from accounts_migration.staging import WHOLE, Staged, StagedOutput, StagingWriter
 
@@ -19,10 +19,10 @@ from accounts_migration.staging import WHOLE, Staged, StagedOutput, StagingWrite
 class StagingIOManager(dg.IOManager):
     """Stages Parquet below `location/<snapshot id>/<asset>/<batch>`."""
 
-    def __init__(self, location: str, legacy: LegacyResource) -> None:
-        """Remember the location; any fsspec URL will do."""
+    def __init__(self, location: str, source: SourceResource) -> None:
+        """Remember the location, any fsspec URL will do, and the database whose present snapshot is staged."""
         self._location = location
-        self._legacy = legacy
+        self._source = source
 
     def handle_output(self, context: dg.OutputContext, obj: StagedOutput) -> None:
         """Write every batch of the output, each replaced atomically."""
@@ -37,7 +37,7 @@ class StagingIOManager(dg.IOManager):
 
     def staged(self, asset_key: dg.AssetKey, batches: tuple[str, ...] = (WHOLE,)) -> Staged:
         """Return the staged tables of an asset for the present snapshot."""
-        return Staged(self.folder(self._legacy.snapshot().snapshot_id, asset_key), batches)
+        return Staged(self.folder(self._source.snapshot().snapshot_id, asset_key), batches)
 
     def folder(self, snapshot_id: str, asset_key: dg.AssetKey) -> UPath:
         """Return the folder of an asset's batches."""
@@ -47,9 +47,9 @@ class StagingIOManager(dg.IOManager):
 class SnapshotIOManager(dg.IOManager):
     """Hands the present snapshot on; its files are written by the asset itself, into BACKUP_DIR."""
 
-    def __init__(self, legacy: LegacyResource) -> None:
-        """Remember the legacy database."""
-        self._legacy = legacy
+    def __init__(self, source: SourceResource) -> None:
+        """Remember the source database."""
+        self._source = source
 
     def handle_output(self, context: dg.OutputContext, obj: Snapshot) -> None:
         """Do nothing: the snapshot stands already."""
@@ -57,7 +57,7 @@ class SnapshotIOManager(dg.IOManager):
     def load_input(self, context: dg.InputContext) -> Snapshot:
         """Return the present snapshot."""
         with failing_clearly():
-            return self._legacy.snapshot()
+            return self._source.snapshot()
 
 
 class AssessmentIOManager(dg.IOManager):

@@ -3,6 +3,8 @@
 Here: selections by name. Not here: how a run is launched (`accounts_migration.cli`, the UI).
 """
 
+from functools import partial
+
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
@@ -12,6 +14,7 @@ ASSESS_JOB = "assess"
 SNAPSHOT_JOB, PREPARE_JOB, LOAD_JOB, VERIFY_JOB, REPORT_JOB = "snapshot", "prepare", "load", "verify", "report"
 BACKUP_JOB, ROLLBACK_JOB, POST_MIGRATION_JOB = "backup", "rollback", "post_migration"
 PREFLIGHT_JOB = "preflight_checklist"
+COPY_SNAPSHOT_JOB, COPY_PREPARE_JOB, COPY_JOB = "copy_snapshot", "copy_prepare", "copy"
 
 TARGET_TAG = "accounts_migration/target"
 """The tag that tells of a run which target it worked on, without its password."""
@@ -24,6 +27,8 @@ PREFLIGHT_TAG = "accounts_migration/preflight"
 
 _SNAPSHOT = dg.AssetSelection.assets("legacy/snapshot")
 _PREPARED = dg.AssetSelection.groups("legacy", "cleaned") - _SNAPSHOT
+_PLATFORM_SNAPSHOT = dg.AssetSelection.assets("platform/snapshot")
+_PLATFORM_JUDGED = dg.AssetSelection.key_prefixes(["platform", "judged"])
 _CONTENT = dg.AssetSelection.assets("validation/content")
 _SECOND_READING = dg.AssetSelection.assets("validation/second_reading")
 _REPORTED = dg.AssetSelection.assets("validation/plausibility", "validation/report")
@@ -33,10 +38,7 @@ _LOADED = _BACKUP | (dg.AssetSelection.groups("target", "validation") - _CONTENT
 
 def build_jobs(target: str | None = None) -> list[UnresolvedAssetJobDefinition]:
     """Return the jobs in the order in which a migration runs them; `target` is where their target is."""
-
-    def job(name: str, selection: dg.AssetSelection, description: str) -> UnresolvedAssetJobDefinition:
-        return dg.define_asset_job(name, selection, tags=target_tags(target), description=description)
-
+    job = partial(_job, target)
     return [
         job(
             ASSESS_JOB,
@@ -73,6 +75,32 @@ def build_jobs(target: str | None = None) -> list[UnresolvedAssetJobDefinition]:
             " notify.",
         ),
     ]
+
+
+def build_copy_jobs(target: str | None = None) -> list[UnresolvedAssetJobDefinition]:
+    """Return the jobs of a copy to another database, in order; `target` is where that is."""
+    job = partial(_job, target)
+    return [
+        job(
+            COPY_SNAPSHOT_JOB,
+            _PLATFORM_SNAPSHOT,
+            "Copy the state of the Account Processing System and register its batches.",
+        ),
+        job(
+            COPY_PREPARE_JOB,
+            _PLATFORM_JUDGED,
+            "Read and judge the rows to be copied; nothing is written to the other database.",
+        ),
+        job(
+            COPY_JOB,
+            dg.AssetSelection.groups("platform") - _PLATFORM_SNAPSHOT - _PLATFORM_JUDGED,
+            "Load what was judged into the other database, add the constraints, prove everything.",
+        ),
+    ]
+
+
+def _job(target: str | None, name: str, selection: dg.AssetSelection, description: str) -> UnresolvedAssetJobDefinition:
+    return dg.define_asset_job(name, selection, tags=target_tags(target), description=description)
 
 
 def build_rollback_job(target: str | None = None) -> dg.JobDefinition:

@@ -155,7 +155,7 @@ def note(text: str, level: int = logging.INFO) -> None:
         logging.getLogger(NAME).log(level, "%s", text, extra={_IN_FILE_ALONE: True})
 
 
-def note_work(what: str, source: Path | None, target: str | None) -> None:
+def note_work(what: str, source: Path | str | None, target: str | None) -> None:
     """Write into the present log what a command or a Dagster run is about to do; `logs_of` finds the log by it.
 
     Args:

@@ -15,6 +15,7 @@ import dagster as dg
 
 from accounts_migration.assets.constraints import CONSTRAINTS, RECONCILIATION
 from accounts_migration.assets.links import cleaned_key, raw_key, target_key
+from accounts_migration.assets.platform.proof import PROOF
 from accounts_migration.assets.preflight import record
 from accounts_migration.assets.report import REPORT
 from accounts_migration.assets.snapshot import DUPLICATES
@@ -37,7 +38,7 @@ from accounts_migration.phases import Progress as PhaseProgress
 from accounts_migration.preflight.checklist import before_writing, refuse_failed, share_of, situation
 from accounts_migration.reconciliation.accounting import BatchLaw, laws, total
 from accounts_migration.reconciliation.promises import ControlTotal
-from accounts_migration.resources import LegacyResource, TargetResource, recorded_snapshot
+from accounts_migration.resources import LegacyResource, SourceResource, TargetResource, recorded_snapshot
 from accounts_migration.runner import CheckVerdict, RunOutcome, ranges, run_job
 from accounts_migration.settings import Settings
 from accounts_migration.staging import WHOLE, Staged
@@ -69,11 +70,17 @@ class Outcome:
         self.problems += [problem for problem in run.problems if problem not in self.problems]
         self.checks += run.checks
         self.backup = str(run.metadata.get(TARGET_BACKUP.to_user_string(), {}).get("folder", self.backup))
-        account = run.metadata.get("/".join(RECONCILIATION.path), {}).get(ACCOUNT)
-        if isinstance(account, dict):
+        for account in _accounts(run):
             self.entities = [BatchLaw(**_known(BatchLaw, line)) for line in account["entities"]]
             self.totals = [ControlTotal(**_known(ControlTotal, one)) for one in account["totals in cents"]]
         return run.success
+
+
+def _accounts(run: RunOutcome) -> Iterator[dict[str, Any]]:
+    for asset in (RECONCILIATION, PROOF):
+        account = run.metadata.get(asset.to_user_string(), {}).get(ACCOUNT)
+        if isinstance(account, dict):
+            yield account
 
 
 def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
@@ -122,7 +129,7 @@ def _work(settings: Settings, instance: dg.DagsterInstance | None) -> Iterator[_
             opened = open_instance(settings.instance_folder, is_ours=settings.dagster_home is None)
             instance = stack.enter_context(opened)
         yield _Work(outcome, settings, definitions, instance, legacy, database, was_migrated_into)
-        _account(outcome, settings, legacy, database)
+        account_for(outcome, settings, legacy, database)
     outcome.seconds = time.monotonic() - started
 
 
@@ -305,7 +312,7 @@ def verify(settings: Settings, *, keep_policies: bool) -> Outcome:
             outcome.success = all(outcome.take(run_job(definitions, instance, PREPARE_JOB, span)) for span in spans)
             outcome.success = outcome.success and outcome.take(run_job(definitions, instance, VERIFY_JOB))
             outcome.success = outcome.success and all(check.passed for check in outcome.checks)
-        _account(outcome, settings, legacy, database)
+        account_for(outcome, settings, legacy, database)
     outcome.seconds = time.monotonic() - started
     return outcome
 
@@ -343,7 +350,13 @@ def _as_recorded(settings: Settings, database: Target, keep_policies: bool) -> S
     return settings.model_copy(update={"policies": Policies.model_validate_json(latest.policies)})
 
 
-def _account(outcome: Outcome, settings: Settings, legacy: LegacyResource, database: Target) -> None:
+def account_for(
+    outcome: Outcome,
+    settings: Settings,
+    source: SourceResource,
+    database: Target,
+    entities: Mapping[str, Entity] = ENTITIES,
+) -> None:
     """Fill in the accounting table: what the reconciliation recorded.
 
     Else the databases, else staging, as far as it got.
@@ -351,16 +364,23 @@ def _account(outcome: Outcome, settings: Settings, legacy: LegacyResource, datab
     if outcome.snapshot is None or outcome.entities:
         return
     try:
-        _count(outcome, outcome.snapshot, settings, legacy, database)
+        _count(outcome, outcome.snapshot, settings, source, database, entities)
     except MigrationError:
         # a load that failed may leave nothing to count: no table, no server. Why is told already
         if not outcome.problems:
             raise
 
 
-def _count(outcome: Outcome, snapshot: Snapshot, settings: Settings, legacy: LegacyResource, database: Target) -> None:
-    staging = StagingIOManager(settings.staging_location, legacy)
-    for entity in ENTITIES.values():
+def _count(
+    outcome: Outcome,
+    snapshot: Snapshot,
+    settings: Settings,
+    source_database: SourceResource,
+    database: Target,
+    entities: Mapping[str, Entity],
+) -> None:
+    staging = StagingIOManager(settings.staging_location, source_database)
+    for entity in entities.values():
         source = snapshot.tables[entity.legacy_table].batches
         batches = outcome.batches if entity.batch_column else [WHOLE]
         if outcome.loaded:

@@ -10,12 +10,15 @@ import dataclasses
 import hashlib
 import json
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 from accounts_migration.databases.bookkeeping import Snapshot as RecordedSnapshot
+from accounts_migration.databases.books import COPY, MIGRATION, Books
 from accounts_migration.databases.legacy_source import LegacyTable
+from accounts_migration.databases.platform_snapshot import Origin, take_platform_snapshot
 from accounts_migration.databases.snapshot import Snapshot, find_snapshot, read_manifest, take_snapshot
 from accounts_migration.databases.target import Target, open_target, target_location
 from accounts_migration.entities import ENTITIES, Entity
@@ -33,20 +36,21 @@ def legacy_table(entity: Entity) -> LegacyTable:
 LEGACY_TABLES = [legacy_table(entity) for entity in ENTITIES.values()]
 
 
-class LegacyResource:
-    """The legacy database and the snapshot that the present migration reads."""
+class SourceResource(ABC):
+    """A source database and the snapshot of it that the present migration or copy reads."""
 
-    def __init__(self, source: Path | None, backups: Path, home: Path, *, as_of: datetime | None = None) -> None:
-        """Remember where the source is and where its snapshots go.
+    asset = ""
+    """The asset that takes the snapshot."""
+
+    def __init__(self, backups: Path, home: Path, *, as_of: datetime | None = None) -> None:
+        """Remember where its snapshots go.
 
         Args:
-            source: The legacy file.
             backups: BACKUP_DIR.
             home: Where the present snapshot is remembered.
             as_of: The time (UTC) that stands for the snapshot's own; for comparing with what was loaded then.
         """
         self._as_of = as_of
-        self._source = source
         self._backups = backups
         self._home = home
 
@@ -56,27 +60,25 @@ class LegacyResource:
         return self._as_of is not None
 
     @property
-    def source(self) -> Path:
-        """Return the path of the legacy file.
+    @abstractmethod
+    def location(self) -> str:
+        """Return where the source is, without its password, alike from every folder.
 
         Raises:
-            MigrationError: None is set.
+            UsageError: None is set.
         """
-        if self._source is None:
-            raise UsageError(
-                "No legacy database is named",
-                why="SOURCE_DB is not set",
-                remedy="Set SOURCE_DB, or name SOURCE",
-            )
-        return self._source
+
+    @abstractmethod
+    def _taken(self) -> Snapshot:
+        """Take a snapshot."""
 
     def refuse_unnamed(self) -> None:
         """Raise UsageError where no source is set: before a run is launched, not within it."""
-        _ = self.source
+        _ = self.location
 
     @property
     def _pointer(self) -> Path:
-        name = hashlib.sha256(str(self.source.resolve()).encode()).hexdigest()[:16]
+        name = hashlib.sha256(self.location.encode()).hexdigest()[:16]
         return self._home / "snapshots" / f"{name}.json"
 
     def take_snapshot(self) -> Snapshot:
@@ -85,7 +87,7 @@ class LegacyResource:
         Raises:
             MigrationError: The source cannot be read, or a folder cannot be written.
         """
-        snapshot = take_snapshot(self.source, self._backups, LEGACY_TABLES)
+        snapshot = self._taken()
         try:
             self._pointer.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             partial = self._pointer.with_suffix(f".{os.getpid()}.partial")
@@ -109,9 +111,9 @@ class LegacyResource:
             folder = json.loads(self._pointer.read_text())["folder"]
         except (OSError, ValueError, KeyError) as error:
             raise MigrationError(
-                f"There is no snapshot of {self.source}",
+                f"There is no snapshot of {self.location}",
                 why="none was taken yet",
-                remedy="Materialize legacy/snapshot first",
+                remedy=f"Materialize {self.asset} first",
             ) from error
         snapshot = read_manifest(Path(folder))
         return snapshot if self._as_of is None else dataclasses.replace(snapshot, taken_at=self._as_of.isoformat())
@@ -125,12 +127,50 @@ class LegacyResource:
         return find_snapshot(self._backups, recorded.snapshot_id, recorded.sha256)
 
 
-class TargetResource:
-    """The target database; whether it is SQLite or PostgreSQL shows in its URL alone."""
+class LegacyResource(SourceResource):
+    """The legacy database."""
 
-    def __init__(self, url: str | None) -> None:
-        """Remember the address; nothing is opened yet."""
+    asset = "legacy/snapshot"
+
+    def __init__(self, source: Path | None, backups: Path, home: Path, *, as_of: datetime | None = None) -> None:
+        """Remember the legacy file; see `SourceResource`."""
+        super().__init__(backups, home, as_of=as_of)
+        self._source = source
+
+    @property
+    def source(self) -> Path:
+        """Return the path of the legacy file.
+
+        Raises:
+            UsageError: None is set.
+        """
+        if self._source is None:
+            raise UsageError(
+                "No legacy database is named",
+                why="SOURCE_DB is not set",
+                remedy="Set SOURCE_DB, or name SOURCE",
+            )
+        return self._source
+
+    @property
+    def location(self) -> str:
+        """Return the absolute path."""
+        return str(self.source.resolve())
+
+    def _taken(self) -> Snapshot:
+        return take_snapshot(self.source, self._backups, LEGACY_TABLES)
+
+
+class PlatformResource(SourceResource):
+    """The Account Processing System that is copied to another database."""
+
+    asset = "platform/snapshot"
+
+    def __init__(self, url: str | None, backups: Path, home: Path) -> None:
+        """Remember the address; nothing is opened yet. The present snapshot is remembered apart from legacy ones."""
+        super().__init__(backups, home / "copies")
         self._url = url
+        self._origin = Origin()
 
     @property
     def url(self) -> str:
@@ -140,7 +180,49 @@ class TargetResource:
             UsageError: None is set.
         """
         if not self._url:
-            raise UsageError("No target is named", why="TARGET_DB is not set", remedy="Set TARGET_DB, or name TARGET")
+            raise UsageError(
+                "No database to copy is named", why="COPY_FROM is not set", remedy="Set COPY_FROM, or name FROM"
+            )
+        return self._url
+
+    @property
+    def location(self) -> str:
+        """Return the absolute path, or the URL without its password."""
+        return target_location(self.url)
+
+    @property
+    def exported(self) -> str | None:
+        """Return the id under which the state of the snapshot, taken by this process, can be read in PostgreSQL."""
+        return self._origin.exported
+
+    def _taken(self) -> Snapshot:
+        self.close()
+        snapshot, self._origin = take_platform_snapshot(self.url, self._backups)
+        return snapshot
+
+    def close(self) -> None:
+        """Let go of the state that was kept for further tables."""
+        self._origin.close()
+
+
+class TargetResource:
+    """The target database; whether it is SQLite or PostgreSQL shows in its URL alone."""
+
+    def __init__(self, url: str | None, books: Books = MIGRATION) -> None:
+        """Remember the address, and in which books loads are recorded; nothing is opened yet."""
+        self._url = url
+        self._books = books
+
+    @property
+    def url(self) -> str:
+        """Return the address as it was given; it may hold a password.
+
+        Raises:
+            UsageError: None is set.
+        """
+        if not self._url:
+            setting, word = ("COPY_TO", "TO") if self._books is COPY else ("TARGET_DB", "TARGET")
+            raise UsageError("No target is named", why=f"{setting} is not set", remedy=f"Set {setting}, or name {word}")
         return self._url
 
     @contextlib.contextmanager
@@ -150,7 +232,7 @@ class TargetResource:
         Raises:
             MigrationError: None is set, or it cannot be reached.
         """
-        with open_target(self.url) as target:
+        with open_target(self.url, self._books) as target:
             yield target
 
     @property

@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     source_db: Path | None = Field(default=None, description="the legacy SQLite file")
     # it may hold a password, so it is not printed
     target_db: str | None = Field(default=None, repr=False, description="a path, sqlite:///... or postgresql://...")
+    # they may hold a password, so they are not printed
+    copy_from: str | None = Field(default=None, repr=False, description="the database that is copied, as TARGET_DB")
+    copy_to: str | None = Field(default=None, repr=False, description="the one that is copied into, as TARGET_DB")
     migration_home: Path = Field(default=Path("var"), description="state: instance, staging, locks")
     backup_dir: Path | None = Field(default=None, description="snapshots; default MIGRATION_HOME/backups")
     log_dir: Path | None = Field(default=None, description="log of each run; default MIGRATION_HOME/logs")

@@ -4,13 +4,16 @@ Here: the asset, and the reconciliation begun beside it, since the constraints k
 Not here: the SQL (`accounts_migration.databases`).
 """
 
+from collections.abc import Mapping
+
 import dagster as dg
 
 from accounts_migration.assets.ahead import Ahead
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.links import target_key
 from accounts_migration.databases.snapshot import Snapshot
-from accounts_migration.entities import ENTITIES
+from accounts_migration.databases.target import Target
+from accounts_migration.entities import ENTITIES, Entity
 from accounts_migration.entities.policies import Policies
 from accounts_migration.reconciliation.report import Reconciliation, reconcile
 from accounts_migration.resources import LegacyResource, TargetResource
@@ -40,14 +43,24 @@ def constraints(
             RECONCILIATION.to_python_identifier()
         ):
             reconciling.begin(context.run.run_id, lambda: reconciled(legacy.snapshot(), policies, target))
-        done = database.constrain()
+        return constrained(context, database)
+
+
+def constrained(context: dg.AssetExecutionContext, database: Target) -> dg.MaterializeResult[None]:
+    """Constrain a database and return what was done, for the UI."""
+    done = database.constrain()
     context.log.info(f"constraints and indexes: {len(done)} steps")
     return dg.MaterializeResult(metadata={"steps": dg.MetadataValue.md("\n".join(f"- {step}" for step in done) or "-")})
 
 
 def reconciled(
-    snapshot: Snapshot, policies: Policies, target: TargetResource, *, of_any_snapshot: bool = False
+    snapshot: Snapshot,
+    policies: Policies,
+    target: TargetResource,
+    *,
+    of_any_snapshot: bool = False,
+    entities: Mapping[str, Entity] = ENTITIES,
 ) -> Reconciliation:
     """Reconcile on a connection of its own; see `reconcile`."""
     with target.open() as database:
-        return reconcile(snapshot, policies, database, of_any_snapshot=of_any_snapshot)
+        return reconcile(snapshot, policies, database, of_any_snapshot=of_any_snapshot, entities=entities)

@@ -5,7 +5,7 @@ Here: the asset, when it refuses to load, and its checks. Not here: SQL (`accoun
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -85,9 +85,8 @@ def target_asset(entity: Entity) -> dg.AssetsDefinition:
                 # a load that somebody chose alone in the UI does not wait for the asset
                 if backup := backups.take_first():
                     context.log.info(f"backup {backup.backup_id}: {backup}")
-                checks = load_and_read_back(context, entity, database, rows, snapshot, policies)
-        yield dg.MaterializeResult()
-        yield from checks
+                verdicts = load_and_read_back(context, entity, database, rows, snapshot, policies)
+        yield from loaded_and_judged(context, entity, verdicts)
 
     return load
 
@@ -107,8 +106,11 @@ def load_and_read_back(
     rows: Staged,
     snapshot: Snapshot,
     policies: Policies,
-) -> list[dg.AssetCheckResult]:
-    """Load the batches of the run into the locked database, read all of them back, and return the verdicts.
+) -> dict[str, dict[str, Verdict]]:
+    """Load the batches of the run into the locked database and read all of them back.
+
+    Returns:
+        Check -> batch -> verdict.
 
     Raises:
         MigrationError: See `Target.prepare`, `Target.load_batch`.
@@ -116,12 +118,16 @@ def load_and_read_back(
     database.prepare()
     database.refuse_foreign_rows([entity.name])
     content = _load_all(context, entity, database, batches_of(context, entity), rows, snapshot, policies)
-    checks = _verdicts(entity, database, snapshot, rows, content)
-    return [
-        result
-        for name, verdicts in checks.items()
-        for result in check_results(context, target_key(entity), name, verdicts)
-    ]
+    return _verdicts(entity, database, snapshot, rows, content)
+
+
+def loaded_and_judged(
+    context: dg.AssetExecutionContext, entity: Entity, verdicts: Mapping[str, Mapping[str, Verdict]]
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    """Yield what is recorded of a load: its materialization first, since the verdicts are on it."""
+    yield dg.MaterializeResult()
+    for name, by_batch in verdicts.items():
+        yield from check_results(context, target_key(entity), name, by_batch)
 
 
 def _load_all(

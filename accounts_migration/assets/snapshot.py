@@ -28,7 +28,18 @@ def snapshot(context: dg.AssetExecutionContext, legacy: dg.ResourceParam[LegacyR
     """
     with failing_clearly():
         taken = legacy.take_snapshot()
-    batches = taken.tables[ENTITIES["transaction"].legacy_table].batches
+    return snapshot_output(context, taken, ENTITIES["transaction"].legacy_table)
+
+
+def snapshot_output(context: dg.AssetExecutionContext, taken: Snapshot, batched: str) -> dg.Output[Snapshot]:
+    """Register the batches of a snapshot and return it with its metadata.
+
+    Args:
+        context: The asset's.
+        taken: The snapshot.
+        batched: The table that moves in batches.
+    """
+    batches = taken.tables[batched].batches
     new = register_batches(context.instance, batches)
     for item in taken.unmigrated:
         context.log.warning(str(item))

@@ -4,7 +4,7 @@ Here: assets and their checks. Not here: rows compared (`accounts_migration.asse
 (`accounts_migration.reconciliation`).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -52,7 +52,12 @@ def referential_integrity(
     with failing_clearly(), target.open() as database:
         orphans = database.referential_integrity()
         rows = {name: database.count(name) for name in ENTITIES}
-    check = dg.AssetCheckResult(
+    yield dg.MaterializeResult(metadata=dict(orphans), check_results=[no_orphans(orphans, rows)])
+
+
+def no_orphans(orphans: Mapping[str, int], rows: Mapping[str, int]) -> dg.AssetCheckResult:
+    """Return the verdict on references without a row, by `account->customer` and so on; `rows` by table."""
+    return dg.AssetCheckResult(
         check_name="no_orphans",
         passed=not any(orphans.values()),
         metadata={
@@ -61,7 +66,19 @@ def referential_integrity(
             BLAMED: _listed(reference.partition("->")[0] for reference, count in orphans.items() if count),
         },
     )
-    yield dg.MaterializeResult(metadata=dict(orphans), check_results=[check])
+
+
+def account_check_specs(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+    """Return the checks of an account; see `account_checks`."""
+    return [
+        dg.AssetCheckSpec("accounting_law", asset=asset, description="Every source row is accounted for."),
+        dg.AssetCheckSpec(
+            "control_totals",
+            asset=asset,
+            description="Source (SQL on the snapshot) = target (SQL on the target) + rows left behind, to the cent.",
+        ),
+        dg.AssetCheckSpec("complete", asset=asset, description="Every batch of the snapshot is loaded."),
+    ]
 
 
 @dg.asset(
@@ -69,15 +86,7 @@ def referential_integrity(
     group_name="validation",
     ins={"snapshot": dg.AssetIn(SNAPSHOT)},
     deps=[INTEGRITY],
-    check_specs=[
-        dg.AssetCheckSpec("accounting_law", asset=RECONCILIATION, description="Every source row is accounted for."),
-        dg.AssetCheckSpec(
-            "control_totals",
-            asset=RECONCILIATION,
-            description="Source (SQL on the snapshot) = target (SQL on the target) + rows left behind, to the cent.",
-        ),
-        dg.AssetCheckSpec("complete", asset=RECONCILIATION, description="Every batch of the snapshot is loaded."),
-    ],
+    check_specs=account_check_specs(RECONCILIATION),
 )
 def reconciliation(
     context: dg.AssetExecutionContext,
@@ -94,18 +103,16 @@ def reconciliation(
             lambda: reconciled(snapshot, policies, target, of_any_snapshot=legacy.is_verification),
         )
     for line in found.entities:
-        context.log.info(
-            f"{line.entity}: source {line.source:,} = loaded {line.loaded:,} + rejected {line.rejected:,}"
-            f" + excluded {line.excluded:,}; unexplained {line.unexplained:,}"
-        )
-    yield dg.MaterializeResult(metadata=_metadata(found), check_results=list(_checks(found)))
+        context.log.info(str(line))
+    yield dg.MaterializeResult(metadata=account_metadata(found), check_results=list(account_checks(found)))
 
 
 def _listed(entities: Iterable[str]) -> str:
     return ", ".join(sorted(set(entities))) or "none"
 
 
-def _metadata(found: Reconciliation) -> dict[str, Any]:
+def account_metadata(found: Reconciliation) -> dict[str, Any]:
+    """Return the whole account as the UI shows it, and for a program to read."""
     accounting = [{**asdict(line), "unexplained": line.unexplained} for line in found.entities]
     totals = [{**asdict(one), "unexplained": one.unexplained} for one in found.totals]
     metadata: dict[str, Any] = {
@@ -121,7 +128,8 @@ def _metadata(found: Reconciliation) -> dict[str, Any]:
     return metadata
 
 
-def _checks(found: Reconciliation) -> Iterator[dg.AssetCheckResult]:
+def account_checks(found: Reconciliation) -> Iterator[dg.AssetCheckResult]:
+    """Yield the verdicts on an account: the law, the control totals, and a warning where batches are not loaded yet."""
     broken = [f"{line.entity} {line.batch}" for line in found.batches if not line.holds]
     yield dg.AssetCheckResult(
         check_name="accounting_law",

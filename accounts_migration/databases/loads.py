@@ -11,6 +11,7 @@ from typing import Literal
 
 import pyarrow as pa
 
+from accounts_migration.databases.batches import ALL
 from accounts_migration.databases.bookkeeping import RecordedBatch, Snapshot
 
 
@@ -73,6 +74,25 @@ def recorded_batch(batch: BatchToLoad, loaded: int, repaired: int) -> RecordedBa
         snapshot_id=batch.snapshot.snapshot_id,
         loaded=loaded,
         repaired=repaired,
+        loaded_at=datetime.now(UTC).replace(tzinfo=None),
+    )
+
+
+def carried_table(table: str, snapshot: Snapshot, rows: int) -> RecordedBatch:
+    """Return what the books say of a table that is no entity's and was copied whole; the time is now."""
+    return RecordedBatch(
+        entity=table,
+        batch=ALL,
+        snapshot_id=snapshot.snapshot_id,
+        source_rows=rows,
+        loaded=rows,
+        rejected=0,
+        excluded=0,
+        repaired=0,
+        control_totals="{}",
+        content_digest="",
+        policies="{}",
+        policies_digest="",
         loaded_at=datetime.now(UTC).replace(tzinfo=None),
     )
 

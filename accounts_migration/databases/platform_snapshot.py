@@ -6,6 +6,7 @@ are the same snapshot to all who read it. Not here: its folder and manifest (`sn
 """
 
 import os
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ import pyarrow as pa
 from adbc_driver_sqlite import dbapi as sqlite_dbapi
 
 from accounts_migration.databases.books import COPY, MIGRATION
-from accounts_migration.databases.legacy_source import LegacyTable, Unmigrated, incomplete
+from accounts_migration.databases.legacy_source import LegacyTable, Unmigrated, incomplete, open_read_only
 from accounts_migration.databases.postgres_session import PostgresSession
 from accounts_migration.databases.postgres_target import display_name, open_session
 from accounts_migration.databases.session import Session
@@ -25,6 +26,7 @@ from accounts_migration.databases.sqlite_session import SqliteSession
 from accounts_migration.databases.target import target_path
 from accounts_migration.databases.target_schema import ENTITIES, column_names, quoted
 from accounts_migration.errors import MigrationError
+from accounts_migration.legacy_values import LegacyValue, UndecodableText
 
 HANDLED = frozenset({*ENTITIES, *MIGRATION.tables, *COPY.tables, "alembic_version"})
 """The tables that a copy knows: the entities', and the bookkeeping of migrations, copies and the schema's versions."""
@@ -38,6 +40,7 @@ PLATFORM_TABLES = [LegacyTable(name, tuple(column_names(name)), _batch_column(na
 BOOKKEEPING_TABLES = [LegacyTable(name, tuple(column_names(name))) for name in MIGRATION.tables]
 
 _PAGE_BYTES = 8192
+ROWS_PER_READ = 10_000
 
 
 @dataclass
@@ -192,3 +195,30 @@ def _unmigrated(session: Session, types: Mapping[str, Mapping[str, str]]) -> Ite
             if column not in known.columns:
                 count = f"SELECT count({quoted(column)}) FROM {quoted(known.name)}"
                 yield Unmigrated(known.name, column, int(session.value(count)))
+
+
+def standing_books(path: Path) -> list[LegacyTable]:
+    """Return those tables of the migration's bookkeeping that a snapshot holds with all their columns."""
+    with open_read_only(path, immutable=True) as connection:
+        return [table for table in BOOKKEEPING_TABLES if _stands(connection, table)]
+
+
+def _stands(connection: sqlite3.Connection, table: LegacyTable) -> bool:
+    rows = connection.execute(f"SELECT lower(name) FROM pragma_table_info('{table.name}')")  # a name of our schema
+    return {column.encode() for column in table.columns} <= {name for (name,) in rows}
+
+
+def read_book(path: Path, table: LegacyTable) -> Iterator[list[tuple[LegacyValue, ...]]]:
+    """Yield the rows of a bookkeeping table of a snapshot as they stand, some at a time."""
+    with open_read_only(path, immutable=True) as connection:
+        connection.text_factory = _decoded
+        cursor = connection.execute(f"SELECT {', '.join(map(quoted, table.columns))} FROM {quoted(table.name)}")
+        while rows := cursor.fetchmany(ROWS_PER_READ):
+            yield rows
+
+
+def _decoded(raw: bytes) -> str | UndecodableText:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return UndecodableText(raw)

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
 from accounts_migration.databases import plausibility, readings, workflows
-from accounts_migration.databases.batches import keys_outside, member_conditions, refuse_unknown_label
+from accounts_migration.databases.batches import ALL, keys_outside, member_conditions, refuse_unknown_label
 from accounts_migration.databases.bookkeeping import (
     RecordedBatch,
     Snapshot,
@@ -31,8 +31,8 @@ from accounts_migration.databases.bookkeeping import (
     refuse_unaccounted,
     replace_defects,
 )
-from accounts_migration.databases.books import Books
-from accounts_migration.databases.loads import BatchLoaded, BatchToLoad, Rehearsal, recorded_batch
+from accounts_migration.databases.books import MIGRATION, Books
+from accounts_migration.databases.loads import BatchLoaded, BatchToLoad, Rehearsal, carried_table, recorded_batch
 from accounts_migration.databases.locks import Release, held_once
 from accounts_migration.databases.merge import Changes, foreign_rows, merge
 from accounts_migration.databases.provisioning import Provisioning, Throughput
@@ -45,6 +45,7 @@ from accounts_migration.databases.target_schema import (
     entity_indexes,
     key_of,
     kind_of,
+    quoted,
 )
 from accounts_migration.databases.upkeep import Optimised, Work, taken
 from accounts_migration.errors import MigrationError
@@ -302,6 +303,39 @@ class Target(ABC):
             )
             self._record(batch, int(loaded))
         return BatchLoaded(batch.entity, batch.batch, "keep", int(loaded), 0, 0, 0)
+
+    def carry_books(self, snapshot: Snapshot, tables: Mapping[str, Iterable[pa.RecordBatch]]) -> dict[str, int]:
+        """Bring the migration's bookkeeping of another database into this one, all of it in one transaction.
+
+        Args:
+            snapshot: Where it comes from; recorded as that of each table.
+            tables: Every table of `books.MIGRATION` -> its rows in canonical types, streamed once.
+
+        Returns:
+            Table -> rows that stand now, counted there.
+
+        Raises:
+            MigrationError: The tables hold rows that no copy brought, or the database fails. Nothing was written.
+        """
+        with self.lock(), self.session.transaction():
+            brought = {name: sum(loaded_by_batch(self.session, name).values()) for name in tables}
+            for name, rows in brought.items():
+                present = readings.count_rows(self.session, name)
+                if present > rows:
+                    raise foreign_rows(self.name, self.books, name, {ALL: (present, rows)})
+            # a batch refers to its snapshot, so the snapshots come first and go last
+            for name in reversed(MIGRATION.tables):
+                self.session.execute(f"DELETE FROM {quoted(name)}")
+            record_snapshot(self.session, snapshot)
+            for name in MIGRATION.tables:
+                stored = (self._stored(name, part) for part in tables[name])
+                self.session.ingest(name, self._stored_schema(name), stored)
+                record_batch(self.session, carried_table(name, snapshot, readings.count_rows(self.session, name)))
+            return {name: readings.count_rows(self.session, name) for name in MIGRATION.tables}
+
+    def scan_books(self, table: str) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a table of the bookkeeping, like `scan`."""
+        return self._read(table, ["1 = 1"])
 
     def optimise(self, *, reindex: bool = False) -> Optimised:
         """Prove the database whole, give back what it does not need, and gather statistics; no row changes.

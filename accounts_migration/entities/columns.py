@@ -104,6 +104,13 @@ def rate(column: LegacyColumn, encoding: str = UTF_8) -> ParsedColumn:
     return _parse(column, pa.int64(), lambda value: reference.rate(value, encoding), quick)
 
 
+def whole_number(column: LegacyColumn, encoding: str = UTF_8) -> ParsedColumn:
+    """Read counts as int64."""
+    largest = 10**reference.COUNT_DIGITS - 1
+    quick = functools.partial(_quick_decimal, decimals=0, smallest=-largest, largest=largest)
+    return _parse(column, pa.int64(), lambda value: reference.whole_number(value, encoding), quick)
+
+
 def code(column: LegacyColumn, codes: Mapping[str, str], encoding: str = UTF_8) -> ParsedColumn:
     """Look codes up in their map, string; the keys of `codes` are upper case."""
     return _parse(column, pa.string(), lambda value: reference.code(value, codes, encoding))
@@ -337,7 +344,8 @@ def _rounds_to(exact: NDArray[np.float64], scaled: NDArray[np.float64]) -> Flags
 
 
 def _quick_text_decimal(texts: pa.Array, decimals: int, smallest: int, largest: int) -> _Quick:
-    plain = pc.match_substring_regex(texts, rf"^[+-]?[0-9]{{1,12}}(\.[0-9]{{1,{decimals}}})?$")
+    fraction = rf"(\.[0-9]{{1,{decimals}}})?" if decimals else ""
+    plain = pc.match_substring_regex(texts, f"^[+-]?[0-9]{{1,12}}{fraction}$")
     exact = _where(plain, texts).cast(pa.decimal128(12 + decimals + 1, decimals))
     # a decimal128 is two 64-bit words, the lower first; so few digits need only the lower
     words = np.frombuffer(exact.buffers()[1], np.int64)[2 * exact.offset :][: 2 * len(exact)]

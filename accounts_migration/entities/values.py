@@ -58,6 +58,7 @@ BLANKS = (
 LARGEST_KEY = 2**63 - 1
 LARGEST_REAL_KEY = 2**53
 LONGEST_TRANSACTION_KEY = 64
+COUNT_DIGITS = 18
 LONGEST_REFERENCE = 200
 FIRST_YEAR, LAST_YEAR = 1900, 2100
 SENTINEL_DATES = frozenset({"9999-12-31", "0001-01-01", "0000-00-00"})
@@ -175,6 +176,14 @@ def rate(value: LegacyValue, encoding: str = UTF_8) -> Parsed[int]:
     if parsed.value is not None and not 0 <= parsed.value <= LARGEST_RATE:
         return Parsed(None, "OUT_OF_RANGE")
     return parsed
+
+
+def whole_number(value: LegacyValue, encoding: str = UTF_8) -> Parsed[int]:
+    """Read a count, exactly.
+
+    Faults: those of `money`; SUB_CENT where it has decimals, OUT_OF_RANGE from 10^18 on.
+    """
+    return _decimal(decoded(value, encoding), 0, COUNT_DIGITS)
 
 
 def _decimal(value: LegacyValue, decimals: int, whole_digits: int) -> Parsed[int]:

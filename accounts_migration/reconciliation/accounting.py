@@ -25,6 +25,13 @@ class BatchLaw:
         """Return the rows that nothing accounts for; 0 where the law holds."""
         return self.source - self.loaded - self.rejected - self.excluded
 
+    def __str__(self) -> str:
+        """Return the law as a sentence with its figures."""
+        return (
+            f"{self.entity}: source {self.source:,} = loaded {self.loaded:,} + rejected {self.rejected:,}"
+            f" + excluded {self.excluded:,}; unexplained {self.unexplained:,}"
+        )
+
     @property
     def holds(self) -> bool:
         """Return whether every row is accounted for."""

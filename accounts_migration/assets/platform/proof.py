@@ -1,0 +1,114 @@
+"""`platform/bookkeeping`, `platform/constraints` and `platform/proof`: what ends a copy.
+
+Here: the assets and their checks. Not here: the bookkeeping's rows (`accounts_migration.platform.bookkeeping`),
+counting and adding (`accounts_migration.reconciliation`), and the entities' rows, which are compared as they are
+loaded (`accounts_migration.assets.platform.chain`).
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from accounts_migration.assets.constraints import constrained, reconciled
+from accounts_migration.assets.failures import failing_clearly
+from accounts_migration.assets.links import target_key
+from accounts_migration.assets.platform.snapshot import PLATFORM_SNAPSHOT
+from accounts_migration.assets.validation import account_check_specs, account_checks, account_metadata, no_orphans
+from accounts_migration.databases.bookkeeping import Snapshot as SnapshotRecord
+from accounts_migration.databases.snapshot import Snapshot
+from accounts_migration.entities import PLATFORM_ENTITIES
+from accounts_migration.entities.policies import Policies
+from accounts_migration.platform.bookkeeping import carried_books, digest_of, read_books
+from accounts_migration.resources import TargetResource
+
+BOOKKEEPING = dg.AssetKey(["platform", "bookkeeping"])
+COPY_CONSTRAINTS = dg.AssetKey(["platform", "constraints"])
+PROOF = dg.AssetKey(["platform", "proof"])
+
+ARRIVED_CHECK = "arrived"
+
+
+@dg.asset(
+    key=BOOKKEEPING,
+    group_name="platform",
+    kinds={"sql"},
+    ins={"snapshot": dg.AssetIn(PLATFORM_SNAPSHOT)},
+    deps=[target_key(entity) for entity in PLATFORM_ENTITIES.values()],
+    pool="target",
+    check_specs=[
+        dg.AssetCheckSpec(
+            ARRIVED_CHECK, asset=BOOKKEEPING, description="Every row read back equals that of the snapshot."
+        )
+    ],
+)
+def bookkeeping(
+    context: dg.AssetExecutionContext, snapshot: Snapshot, copy_target: dg.ResourceParam[TargetResource]
+) -> Iterator[dg.MaterializeResult[None]]:
+    """The migration's own tables, which come along: what was migrated, when, and what was left behind."""
+    with failing_clearly(), copy_target.open() as database, database.lock():
+        database.prepare()
+        tables = carried_books(snapshot)
+        if tables:
+            record = SnapshotRecord(snapshot.snapshot_id, snapshot.source, snapshot.sha256, snapshot.time)
+            database.carry_books(record, {table.name: read_books(snapshot, table) for table in tables})
+        expected = {table.name: digest_of(read_books(snapshot, table)) for table in tables}
+        found = {
+            table.name: digest_of(part.drop_columns(["inexact"]) for part in database.scan_books(table.name))
+            for table in tables
+        }
+    rows = {f"rows of {name}": count for name, (count, _) in found.items()}
+    different = [name for name in expected if expected[name] != found[name]]
+    context.log.info(
+        f"bookkeeping: {sum(rows.values()):,} rows came along" if tables else "bookkeeping: the source has none"
+    )
+    check = dg.AssetCheckResult(
+        check_name=ARRIVED_CHECK,
+        passed=not different,
+        metadata={"rows compared": sum(rows.values()), "different": ", ".join(different) or "none"},
+    )
+    yield dg.MaterializeResult(metadata=rows, check_results=[check])
+
+
+@dg.asset(
+    key=COPY_CONSTRAINTS,
+    group_name="platform",
+    deps=[target_key(entity) for entity in PLATFORM_ENTITIES.values()],
+    pool="target",
+    kinds={"sql"},
+)
+def copy_constraints(
+    context: dg.AssetExecutionContext, copy_target: dg.ResourceParam[TargetResource]
+) -> dg.MaterializeResult[None]:
+    """Add what is missing of keys, foreign keys, checks and indexes, verify the foreign keys, analyze."""
+    with failing_clearly(), copy_target.open() as database, database.lock():
+        database.prepare()
+        return constrained(context, database)
+
+
+@dg.asset(
+    key=PROOF,
+    group_name="platform",
+    kinds={"sql"},
+    ins={"snapshot": dg.AssetIn(PLATFORM_SNAPSHOT)},
+    deps=[COPY_CONSTRAINTS, BOOKKEEPING],
+    check_specs=[
+        *account_check_specs(PROOF),
+        dg.AssetCheckSpec("no_orphans", asset=PROOF, description="Every reference has its row."),
+    ],
+)
+def proof(
+    context: dg.AssetExecutionContext,
+    snapshot: Snapshot,
+    policies: dg.ResourceParam[Policies],
+    copy_target: dg.ResourceParam[TargetResource],
+) -> Iterator[dg.MaterializeResult[None]]:
+    """The whole account: rows by entity and batch, control totals of both databases, references."""
+    with failing_clearly():
+        found = reconciled(snapshot, policies, copy_target, entities=PLATFORM_ENTITIES)
+        with copy_target.open() as database:
+            orphans = database.referential_integrity()
+            rows = {name: database.count(name) for name in PLATFORM_ENTITIES}
+    for line in found.entities:
+        context.log.info(str(line))
+    checks = [*account_checks(found), no_orphans(orphans, rows)]
+    yield dg.MaterializeResult(metadata=account_metadata(found), check_results=checks)

@@ -1,0 +1,27 @@
+"""`platform/snapshot`: the one state of the database that is copied.
+
+Here: the asset. Not here: how it is taken (`accounts_migration.databases.platform_snapshot`).
+"""
+
+import dagster as dg
+
+from accounts_migration.assets.failures import failing_clearly
+from accounts_migration.assets.snapshot import snapshot_output
+from accounts_migration.databases.snapshot import Snapshot
+from accounts_migration.entities import PLATFORM_ENTITIES
+from accounts_migration.resources import PlatformResource
+
+PLATFORM_SNAPSHOT = dg.AssetKey(["platform", "snapshot"])
+
+
+@dg.asset(key=PLATFORM_SNAPSHOT, group_name="platform", kinds={"sqlite"}, io_manager_key="platform_snapshot_io")
+def platform_snapshot(
+    context: dg.AssetExecutionContext, platform: dg.ResourceParam[PlatformResource]
+) -> dg.Output[Snapshot]:
+    """One consistent copy of the database that is copied, in BACKUP_DIR, proved whole.
+
+    Registers the batches found in it. An unchanged database gives the snapshot taken before.
+    """
+    with failing_clearly():
+        taken = platform.take_snapshot()
+    return snapshot_output(context, taken, PLATFORM_ENTITIES["transaction"].legacy_table)

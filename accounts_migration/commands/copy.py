@@ -1,0 +1,33 @@
+"""`accounts-migration copy`: an Account Processing System moved to another database.
+
+Here: the command's log, its words at the end. Not here: the copy (`accounts_migration.copying`).
+"""
+
+from pathlib import Path
+
+from accounts_migration import console, logs
+from accounts_migration.copying import copy as run
+from accounts_migration.notices import told
+from accounts_migration.resources import PlatformResource, TargetResource
+from accounts_migration.settings import Settings
+
+
+def copy(settings: Settings, summary: Path | None) -> bool:
+    """Copy COPY_FROM into COPY_TO, show what came of it, and return whether everything holds.
+
+    Args:
+        settings: Both databases.
+        summary: Where the outcome is written as JSON, too.
+
+    Raises:
+        MigrationError: See `accounts_migration.copying.copy`.
+    """
+    source = PlatformResource(settings.copy_from, settings.backups, settings.migration_home).location
+    log = logs.start_log(settings.logs, quiet=False)
+    logs.note_work("copy", source, TargetResource(settings.copy_to).location)
+    logs.note(f"policies other than the default: {settings.policies.model_dump_json(exclude_defaults=True)}")
+    outcome = told(settings, "copy", "COPIED", lambda: run(settings))
+    console.show_outcome(outcome, log, "COPIED")
+    if summary:
+        console.write_json(outcome, summary)
+    return outcome.success

@@ -1,0 +1,90 @@
+"""A whole copy of an Account Processing System to another database, as one command runs it.
+
+Here: the order of the Dagster jobs and when to stop. Not here: what the jobs do (`accounts_migration.assets.platform`),
+and how the outcome is shown (`accounts_migration.console`).
+"""
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+import dagster as dg
+
+from accounts_migration.databases.books import COPY
+from accounts_migration.databases.target import Target
+from accounts_migration.definitions import build_defs
+from accounts_migration.entities import PLATFORM_ENTITIES
+from accounts_migration.errors import UsageError
+from accounts_migration.instance import open_instance
+from accounts_migration.jobs import COPY_JOB, COPY_PREPARE_JOB, COPY_SNAPSHOT_JOB
+from accounts_migration.migration import Outcome, account_for
+from accounts_migration.partitions import EMPTY
+from accounts_migration.resources import PlatformResource, TargetResource
+from accounts_migration.runner import ranges, run_job
+from accounts_migration.settings import Settings
+
+
+def copy(settings: Settings, instance: dg.DagsterInstance | None = None) -> Outcome:
+    """Copy COPY_FROM into COPY_TO, and prove it.
+
+    Args:
+        settings: Both databases, and the policies.
+        instance: Where the runs are recorded; that of the settings where None.
+
+    Raises:
+        MigrationError: A database cannot be used, or something else writes to COPY_TO.
+        UsageError: One is not named, or both are the same.
+    """
+    started = time.monotonic()
+    outcome = Outcome()
+    source = PlatformResource(settings.copy_from, settings.backups, settings.migration_home)
+    source.refuse_unnamed()
+    target = TargetResource(settings.copy_to, COPY)
+    _refuse_same(source, target)
+    definitions = build_defs(settings=settings, resource_overrides={"platform": source})
+    with ExitStack() as stack:
+        stack.callback(source.close)
+        database = stack.enter_context(target.open())
+        outcome.target = database.name
+        stack.enter_context(database.lock())
+        database.examine()
+        if instance is None:
+            opened = open_instance(settings.instance_folder, is_ours=settings.dagster_home is None)
+            instance = stack.enter_context(opened)
+        if outcome.take(run_job(definitions, instance, COPY_SNAPSHOT_JOB)):
+            outcome.snapshot = source.snapshot()
+            outcome.batches = _batches(outcome, database)
+            _copy(outcome, definitions, instance, ranges(instance, outcome.batches))
+        account_for(outcome, settings, source, database, PLATFORM_ENTITIES)
+    outcome.seconds = time.monotonic() - started
+    return outcome
+
+
+def _refuse_same(source: PlatformResource, target: TargetResource) -> None:
+    if source.location == (target.location or target.url):
+        raise UsageError(
+            f"Cannot copy {source.location} into itself",
+            why="FROM and TO are the same database",
+            remedy="Name another database as TO",
+        )
+
+
+def _batches(outcome: Outcome, database: Target) -> list[str]:
+    """Return the batches to copy: those found, and what an earlier copy brought and is to become empty."""
+    found = outcome.snapshot.tables[PLATFORM_ENTITIES["transaction"].legacy_table].batches if outcome.snapshot else {}
+    records = database.recorded_batches() if database.examine() else []
+    recorded = {record.batch for record in records if record.entity == "transaction"}
+    return sorted({*found, *recorded} or {EMPTY})
+
+
+def _copy(
+    outcome: Outcome, definitions: dg.Definitions, instance: dg.DagsterInstance, spans: Sequence[Sequence[str]]
+) -> None:
+    """Judge everything, and load it only if every check passed."""
+    # who has to mend the database needs the rejects of all entities and batches at once
+    judged = [outcome.take(run_job(definitions, instance, COPY_PREPARE_JOB, span)) for span in spans]
+    if not all(judged):
+        return
+    outcome.loaded = True
+    loaded = all(outcome.take(run_job(definitions, instance, COPY_JOB, span)) for span in spans)
+    outcome.success = loaded and all(check.passed or check.is_warning for check in outcome.checks)
