@@ -1,15 +1,13 @@
 """Backup and rollback of a PostgreSQL target.
 
-Here: dumping one consistent state, and restoring it. Not here: the programs (`postgres_programs`), and what is alike
-for both engines (`accounts_migration.operations`).
+Here: dumping one consistent state, and restoring it. Not here: what is counted in it (`postgres_figures`), the programs
+(`postgres_programs`), and what is alike for both engines (`accounts_migration.operations`).
 """
 
 import getpass
 import os
-import re
 import secrets
 import tempfile
-from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -17,13 +15,12 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from accounts_migration.databases.copies.engine import Copy, Dump, Engine, Rehearsal, Return, Way
-from accounts_migration.databases.copies.figures import MEASURES, Figures, Migrated, TableFigures
+from accounts_migration.databases.copies.figures import Figures
 from accounts_migration.databases.copies.postgres_databases import (
     copy_properties,
     create_like,
     drop,
     exists,
-    identifier,
     literal,
     maintenance,
     may_create_databases,
@@ -31,7 +28,15 @@ from accounts_migration.databases.copies.postgres_databases import (
     shown,
     switch,
 )
+from accounts_migration.databases.copies.postgres_figures import (
+    count,
+    proving,
+    rows_told,
+    schema_of,
+    tables,
+)
 from accounts_migration.databases.copies.postgres_programs import Programs, find_programs, run, with_database
+from accounts_migration.databases.files import written_aside
 from accounts_migration.databases.postgres_session import PostgresSession, lock_number
 from accounts_migration.databases.postgres_target import display_name, open_session
 from accounts_migration.errors import MigrationError
@@ -43,27 +48,6 @@ _MOST_LETTERS = 30
 _MOST_NAMED = 5
 _SCRATCH = "accounts_migration_scratch_"
 _SCRATCH_IS_LEFT_AFTER = timedelta(minutes=10)
-
-# tables and filled materialized views, ours by their bare name; not those that an extension brings
-_TABLES = """
-SELECT CASE WHEN n.nspname = {schema} THEN c.relname::text ELSE n.nspname || '.' || c.relname END,
-    format('%I.%I', n.nspname, c.relname)
-FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.relkind IN ({kinds}) AND c.relispopulated AND c.relpersistence <> 't'
-    AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-    AND NOT EXISTS (SELECT 1 FROM pg_depend AS d
-        WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
-ORDER BY 1
-"""
-_PLACE = re.compile(r'("(?:[^"]|"")+"|[^".]+)\.("(?:[^"]|"")+"|[^" ]+)')
-# texts of values must not depend on who asks
-_ALIKE = {"TimeZone": "UTC", "DateStyle": "ISO, YMD", "IntervalStyle": "iso_8601", "extra_float_digits": "1"}
-_LATEST = """
-SELECT snapshot_id, policies_digest,
-    (SELECT to_char(min(f.loaded_at), 'YYYY-MM-DD HH24:MI:SS.US') FROM {table} AS f
-        WHERE f.snapshot_id = l.snapshot_id AND f.policies_digest = l.policies_digest)
-FROM {table} AS l ORDER BY loaded_at DESC, entity DESC LIMIT 1
-"""
 
 
 class PostgresEngine(Engine):
@@ -88,7 +72,7 @@ class PostgresEngine(Engine):
         """Dump the state that one snapshot of the server sees, and count it there; see `Engine.dump`."""
         with closing(open_session(self.url)) as session:
             version = f"PostgreSQL {session.version()}"
-            if not _tables(session):
+            if not tables(session):
                 return Dump("empty", None, Figures(), version)
             _refuse_unreadable(session, self.name)
             programs = self.programs(session)
@@ -117,7 +101,7 @@ class PostgresEngine(Engine):
                 # its own session stays open: a scratch database that nobody uses was left by a killed process
                 with closing(entered) as scratch:
                     restore(programs, file, with_database(self.url, name), ["--no-owner", "--no-privileges"])
-                    return Rehearsal(count(scratch, _schema(session)))
+                    return Rehearsal(count(scratch, schema_of(session)))
             finally:
                 drop(session, name)
 
@@ -131,7 +115,7 @@ class PostgresEngine(Engine):
     def _read_through(
         self, programs: Programs, file: Path, session: PostgresSession, folder: Path, remark: str
     ) -> Rehearsal:
-        return Rehearsal(_rows_told(programs, file, session, folder), restored=False, remark=remark)
+        return Rehearsal(rows_told(programs, file, session, folder), restored=False, remark=remark)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -246,19 +230,17 @@ class PostgresEngine(Engine):
         with closing(open_session(self.url)) as session:
             programs = self.programs(session)
             if not kept.exists():
-                partial = what.folder / f".{_KEPT}"
-                partial.unlink(missing_ok=True)
-                self._dump(programs, partial, [])
-                partial.rename(kept)
+                with written_aside(kept) as partial:
+                    self._dump(programs, partial, [])
             with tempfile.NamedTemporaryFile(dir=what.folder, suffix=".sql") as script:
                 script.write(_emptying(session, what.copy.figures.tables).encode())
                 if what.copy.file is not None:
                     script.flush()
-                    schema = f"--schema={_schema(session)}"
+                    schema = f"--schema={schema_of(session)}"
                     words = ["--clean", "--if-exists", schema, "--file=-", str(what.copy.file)]
                     run(programs.restore, words, None, f"Cannot read {what.copy.file}", into=script.file)
                     script.seek(0, os.SEEK_END)
-                script.write(_proving(what.copy.figures, _schema(session)).encode())
+                script.write(proving(what.copy.figures, schema_of(session)).encode())
                 script.flush()
                 run(
                     programs.psql,
@@ -292,7 +274,7 @@ class PostgresEngine(Engine):
         if session is None:
             return None
         with closing(session):
-            return _schema(session)
+            return schema_of(session)
 
     def _opened(self) -> PostgresSession | None:
         """Return a session in the target; None where the database is gone."""
@@ -333,7 +315,7 @@ class PostgresEngine(Engine):
         return find_programs(version // 10_000, self._pg_dump)
 
     def _dump(self, programs: Programs, file: Path, words: list[str]) -> None:
-        file.touch(0o600, exist_ok=False)
+        file.touch(0o600)
         run(
             programs.dump,
             ["--format=custom", "--compress=1", "--no-password", f"--file={file}", *words],
@@ -370,33 +352,6 @@ def restore(programs: Programs, file: Path, url: str, words: list[str]) -> None:
     )
 
 
-def count(session: PostgresSession, schema: str | None = None) -> Figures:
-    """Return what stands in the database that the session is in, as its snapshot sees it.
-
-    Args:
-        session: In the database.
-        schema: The schema of our tables; the first of the search path where None.
-    """
-    for setting, value in _ALIKE.items():
-        session.execute(f"SELECT set_config('{setting}', '{value}', false)")
-    tables = _tables(session, schema)
-    migrated = session.execute(_LATEST.format(table=tables["migration_batch"])) if "migration_batch" in tables else []
-    return Figures(
-        {name: _figures_of(session, name, place) for name, place in tables.items()},
-        Migrated(*map(str, migrated[0])) if migrated else None,
-    )
-
-
-def _tables(session: PostgresSession, schema: str | None = None, kind: str = "rm") -> dict[str, str]:
-    """Return the tables and filled materialized views, or those of one kind: name -> name as SQL takes it."""
-    ours = "current_schema()" if schema is None else literal(schema)
-    return dict(session.execute(_TABLES.format(schema=ours, kinds=", ".join(map(literal, kind)))))
-
-
-def _schema(session: PostgresSession) -> str:
-    return str(session.value("SELECT current_schema()"))
-
-
 @contextmanager
 def _one_state(session: PostgresSession) -> Iterator[str]:
     """See one state of the database in the block; yields the name by which pg_dump sees the same."""
@@ -408,30 +363,8 @@ def _one_state(session: PostgresSession) -> Iterator[str]:
             session.execute("ROLLBACK")
 
 
-def _figures_of(session: PostgresSession, name: str, place: str) -> TableFigures:
-    measures = MEASURES.get(name)
-    if measures is not None:
-        columns = {
-            column
-            for (column,) in session.execute(
-                f"SELECT attname::text FROM pg_attribute WHERE attrelid = {literal(place)}::regclass"
-                " AND attnum > 0 AND NOT attisdropped"
-            )
-        }
-        if set(measures) <= columns:
-            sums = [session.sums(column, scale) for column, scale in measures.items()]
-            row = session.execute(f"SELECT {', '.join(['count(*)', *sums])} FROM {place}")[0]
-            totals = {column: session.read_sum(total) for column, total in zip(measures, row[1:], strict=True)}
-            return TableFigures(int(row[0]), totals)
-    rows, digest = session.execute(
-        "SELECT count(*), coalesce(sum(('x' || substr(md5(t::text), 1, 15))::bit(60)::bigint), 0)::text"
-        f" FROM {place} AS t"
-    )[0]
-    return TableFigures(int(rows), {}, str(digest))
-
-
 def _refuse_unreadable(session: PostgresSession, name: str) -> None:
-    places = ", ".join(map(literal, _tables(session).values()))
+    places = ", ".join(map(literal, tables(session).values()))
     unreadable = session.execute(
         "SELECT format('%I.%I', n.nspname, c.relname) AS place"
         " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
@@ -446,56 +379,13 @@ def _refuse_unreadable(session: PostgresSession, name: str) -> None:
         )
 
 
-def _rows_told(programs: Programs, file: Path, session: PostgresSession, folder: Path) -> Figures:
-    """Read a dump through and count the rows of each table; a materialized view has none of its own in it."""
-    schema = _schema(session)
-    rows: Counter[str] = Counter()
-    with tempfile.TemporaryFile(dir=folder) as script:
-        words = ["--data-only", "--no-owner", "--file=-", str(file)]
-        run(programs.restore, words, None, f"Cannot read {file}", into=script)
-        script.seek(0)
-        table = ""
-        for line in script:
-            if table and line == b"\\.\n":
-                table = ""
-            elif table:
-                rows[table] += 1
-            elif line.startswith(b"COPY ") and line.endswith(b" FROM stdin;\n"):
-                table = _name_of(line.removeprefix(b"COPY ").decode(), schema)
-                rows[table] += 0
-    return Figures({name: TableFigures(number) for name, number in rows.items()})
-
-
 def _emptying(session: PostgresSession, kept: Collection[str]) -> str:
     """Return the SQL that drops the tables that stand in our schema now, but for those of some names."""
     lines = ["SET LOCAL lock_timeout = '60s';"]
     for kind, word in (("m", "MATERIALIZED VIEW"), ("r", "TABLE")):
-        places = [place for name, place in _tables(session, kind=kind).items() if "." not in name and name not in kept]
+        places = [place for name, place in tables(session, kind=kind).items() if "." not in name and name not in kept]
         lines += [f"DROP {word} {', '.join(places)};"] if places else []
     return "\n".join([*lines, ""])
-
-
-def _proving(figures: Figures, schema: str) -> str:
-    """Return the SQL that fails, within the transaction, unless every table of a schema holds what was backed up."""
-    lines = []
-    for name, one in figures.here.tables.items():
-        place = f"{identifier(schema)}.{identifier(name)}"
-        sums = [
-            f"coalesce(sum({column}) * {MEASURES[name][column]}, 0) = {total}" for column, total in one.totals.items()
-        ]
-        lines.append(
-            f"DO $$ BEGIN IF NOT (SELECT {' AND '.join([f'count(*) = {one.rows}', *sums])} FROM {place}) THEN"
-            " RAISE EXCEPTION 'accounts_migration: table % does not hold what was backed up',"
-            f" {literal(name)}; END IF; END $$;"
-        )
-    return "\n".join(["", *lines, ""])
-
-
-def _name_of(words: str, schema: str) -> str:
-    """Return the name of a table as figures have it, of words that begin with its schema and name as SQL has them."""
-    match = _PLACE.match(words)
-    named, table = (part.replace('""', '"').strip('"') for part in match.groups()) if match else ("", words)
-    return table if named == schema else f"{named}.{table}"
 
 
 def _drop_left_scratches(session: PostgresSession) -> None:
