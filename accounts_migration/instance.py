@@ -24,6 +24,7 @@ from dagster._core.storage.sql import create_engine
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy.pool import StaticPool
 
+from accounts_migration.databases.files import PARTIAL, write_whole
 from accounts_migration.dead_runs import end_dead_runs
 from accounts_migration.errors import MigrationError
 
@@ -49,7 +50,7 @@ run_monitoring:
 
 
 _EVENTS_AT_ONCE = 500
-_LOCK, _PARTIAL = "opening.lock", "dagster.yaml.partial"
+_LOCK = "opening.lock"
 # where Dagster keeps runs and schedules below an instance's folder
 _DATABASES = ("history/runs.db", "schedules/schedules.db")
 
@@ -276,9 +277,8 @@ def prepare_instance(folder: Path, *, is_ours: bool) -> Path:
     configuration = folder / "dagster.yaml"
     if not configuration.exists() and (is_ours or _is_empty(folder)):
         with _alone(folder):
-            partial = folder / _PARTIAL
-            partial.write_text(_CONFIGURATION.format(event_log=folder / "event_log"))
-            partial.replace(configuration)
+            # whoever else may enter a folder of theirs may read it
+            write_whole(configuration, _CONFIGURATION.format(event_log=folder / "event_log"), mode=0o666)
             for name in _DATABASES:
                 _log_ahead(folder / name)
     os.environ["DAGSTER_HOME"] = str(folder)
@@ -332,4 +332,4 @@ def _log_ahead(path: Path) -> None:
 
 def _is_empty(folder: Path) -> bool:
     """Return whether the folder holds nothing but what another process of ours is just making there."""
-    return {path.name for path in folder.iterdir()} <= {_LOCK, _PARTIAL}
+    return all(path.name == _LOCK or path.name.startswith(PARTIAL) for path in folder.iterdir())

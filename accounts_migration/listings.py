@@ -5,10 +5,8 @@ Here: the three forms, and the file. Not here: what is listed, and in which orde
 
 import csv
 import json
-import os
 import re
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
@@ -19,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from accounts_migration.console import OUT, WIDTH, plain
+from accounts_migration.databases.files import written_aside
 from accounts_migration.entities.remedies import REMEDIES
 from accounts_migration.legacy_values import LegacyValue
 from accounts_migration.worklist import FIELDS
@@ -39,14 +38,8 @@ def destination(path: Path | None) -> Iterator[TextIO]:
     if path is None:
         yield sys.stdout
         return
-    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            yield file
-        Path(partial).replace(path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+    with written_aside(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        yield file
 
 
 def write_csv(rows: Rows, file: TextIO) -> None:

@@ -4,12 +4,12 @@ Here: writing and reading them. Not here: what they say. They are readable by th
 """
 
 import hashlib
-import os
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from accounts_migration.databases.files import write_whole
 from accounts_migration.databases.target import target_location
 from accounts_migration.errors import MigrationError, UsageError
 from accounts_migration.settings import Settings
@@ -38,15 +38,10 @@ def write_finding(folder: Path, name: str, finding: object) -> None:
     Raises:
         MigrationError: The folder cannot be written.
     """
-    partial = folder / f".{name}.{os.getpid()}.partial"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(partial, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(TypeAdapter(type(finding)).dump_json(finding, indent=2))
-        partial.replace(folder / f"{name}.json")
+        write_whole(folder / f"{name}.json", TypeAdapter(type(finding)).dump_json(finding, indent=2))
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise MigrationError(
             f"Cannot write the assessment into {folder}",
             why=str(error.strerror),

@@ -1,12 +1,20 @@
-"""Files as evidence: their fingerprint, and that they have reached the disk.
+"""Files as evidence: their fingerprint, that they are whole under their name, and that they have reached the disk.
 
-Here: what snapshot, backup and rollback alike ask of a file. Not here: folders that are written aside
+Here: what snapshot, backup, reports and rollback alike ask of a file. Not here: folders that are written aside
 (`accounts_migration.databases.partial_folders`).
 """
 
+import fcntl
+import glob
 import hashlib
 import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+PARTIAL = ".partial-"
+"""How the name of a file begins that is being written aside, or was left so by a killed process."""
 
 
 def fingerprint(path: Path) -> str:
@@ -30,3 +38,54 @@ def onto_disk(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_whole(path: Path, content: str | bytes, *, mode: int = 0o600) -> None:
+    """Write a file whole or not at all; see `written_aside`. Text is written as UTF-8."""
+    with written_aside(path, mode=mode) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def written_aside(path: Path, *, mode: int = 0o600) -> Iterator[Path]:
+    """Yield an empty file beside the path, which gets this name at the end of the block, when it is on the disk.
+
+    A file that stood there stays until then. What was not finished is deleted: at once or, after a kill, by the next
+    one that writes this path.
+
+    Args:
+        path: The file's name.
+        mode: Its rights, from which the process's umask is taken away.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    _delete_left(path)
+    partial, descriptor = _locked(path, mode)
+    try:
+        yield partial
+        os.fsync(descriptor)
+        partial.replace(path)
+        onto_disk(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _locked(path: Path, mode: int) -> tuple[Path, int]:
+    while True:
+        partial = path.with_name(f"{PARTIAL}{path.name}-{secrets.token_hex(4)}")
+        descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, mode)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if partial.exists():
+            return partial, descriptor
+        # another process took it for a dead one's before it was locked
+        os.close(descriptor)
+
+
+def _delete_left(path: Path) -> None:
+    """Delete what can be locked of this path: its process is gone."""
+    for left in path.parent.glob(f"{PARTIAL}{glob.escape(path.name)}-????????"):
+        with suppress(OSError), left.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()

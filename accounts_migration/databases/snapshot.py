@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from accounts_migration.databases.files import fingerprint
+from accounts_migration.databases.files import fingerprint, write_whole
 from accounts_migration.databases.legacy_source import (
     LegacyTable,
     Unmigrated,
@@ -88,11 +88,7 @@ class Snapshot:
 
     def write(self) -> None:
         """Write the manifest into the snapshot's folder, whole or not at all."""
-        path = Path(self.folder) / MANIFEST_FILE
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(self), indent=2))
-        partial.chmod(0o600)
-        partial.replace(path)
+        write_whole(Path(self.folder) / MANIFEST_FILE, json.dumps(asdict(self), indent=2))
 
 
 Contents = tuple[dict[str, TableManifest], list[Unmigrated]]

@@ -18,6 +18,7 @@ from typing import IO
 
 import pyarrow as pa
 
+from accounts_migration.databases.files import PARTIAL, fingerprint, write_whole, written_aside
 from accounts_migration.errors import MigrationError
 
 DIGESTS = "SHA256SUMS"
@@ -54,20 +55,15 @@ def write_archive(path: Path, members: Iterable[Member], when: datetime) -> Arch
     Raises:
         MigrationError: It cannot be written, or reads back as something else. None is left behind then.
     """
-    partial = path.with_name(f".partial-{path.name}")
     with _explaining(path.parent):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _delete_left(path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _delete_left(path.parent)
+        with written_aside(path) as partial:
             digests = _written(partial, members, when)
             if read_archive(partial) != digests:
                 raise OSError("what was written reads back as something else")
-            archive = Archive(path, len(digests), partial.stat().st_size, _sha256(partial))
-            partial.replace(path)
-            beside = path.with_name(f"{path.name}.sha256")
-            _write_private(beside, f"{archive.sha256}  {path.name}\n".encode())
-        finally:
-            partial.unlink(missing_ok=True)
+            archive = Archive(path, len(digests), partial.stat().st_size, fingerprint(partial))
+        write_whole(path.with_name(f"{path.name}.sha256"), f"{archive.sha256}  {path.name}\n")
     return archive
 
 
@@ -99,22 +95,18 @@ def read_archive(path: Path) -> dict[str, str]:
 
 def _delete_left(folder: Path) -> None:
     """Delete what killed processes left a day ago or more; a younger one may still be written."""
-    for left in folder.glob(".partial-*"):
+    for left in folder.glob(f"{PARTIAL}*"):
         if left.stat().st_mtime < time.time() - _SECONDS_LEFT_ALONE:
             left.unlink(missing_ok=True)
 
 
 def _written(path: Path, members: Iterable[Member], when: datetime) -> dict[str, str]:
     digests: dict[str, str] = {}
-    path.unlink(missing_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     with pa.output_stream(str(path), compression="zstd") as stream, tarfile.open(fileobj=stream, mode="w|") as tar:
         for member in members:
             digests[member.name] = _add(tar, member, when)
         content = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())).encode()
         _add(tar, Member(DIGESTS, content), when)
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
     return digests
 
 
@@ -142,28 +134,11 @@ class _Digested(io.RawIOBase):
         return content
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return _digest(file)
-
-
 def _digest(file: IO[bytes]) -> str:
     digest = hashlib.sha256()
     while content := file.read(_AT_ONCE):
         digest.update(content)
     return digest.hexdigest()
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".partial-{path.name}")
-    try:
-        with os.fdopen(os.open(partial, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextmanager

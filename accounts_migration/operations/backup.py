@@ -23,7 +23,7 @@ from accounts_migration.databases.copies.engine import Engine, State
 from accounts_migration.databases.copies.figures import Figures, Migrated, TableFigures
 from accounts_migration.databases.copies.postgres import PostgresEngine
 from accounts_migration.databases.copies.sqlite import SqliteEngine
-from accounts_migration.databases.files import fingerprint, onto_disk
+from accounts_migration.databases.files import fingerprint, onto_disk, write_whole
 from accounts_migration.databases.partial_folders import partial_folder, put_in_place
 from accounts_migration.databases.target import target_location, target_path
 from accounts_migration.errors import MigrationError, UsageError
@@ -147,8 +147,7 @@ def take_backup(url: str, folder: Path, *, pg_dump: Path | None = None) -> Backu
         )
         if dump.file:
             onto_disk(dump.file)
-        _write(partial / MANIFEST, json.dumps({**asdict(backup), "folder": backup.backup_id}, indent=2))
-        onto_disk(partial)
+        write_whole(partial / MANIFEST, json.dumps({**asdict(backup), "folder": backup.backup_id}, indent=2))
         put_in_place(partial, backup.folder)
         onto_disk(folder)
     return backup
@@ -323,10 +322,3 @@ def _delete_dying(folder: Path) -> None:
     """Delete what a process left that was killed while it deleted an old backup."""
     for dying in folder.glob(f"{_PARTIAL}{_PREFIX}*"):
         shutil.rmtree(dying, ignore_errors=True)
-
-
-def _write(path: Path, text: str) -> None:
-    with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())

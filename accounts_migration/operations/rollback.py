@@ -18,6 +18,7 @@ from typing import Any
 
 from accounts_migration.databases.copies.engine import Copy, Engine, Return, Way
 from accounts_migration.databases.copies.figures import Figures
+from accounts_migration.databases.files import write_whole
 from accounts_migration.databases.target import target_location
 from accounts_migration.errors import MigrationError, UsageError
 from accounts_migration.operations.backup import (
@@ -438,14 +439,4 @@ class _Journal:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _write(self) -> None:
-        partial = self.folder / f".{JOURNAL}"
-        with os.fdopen(os.open(partial, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as file:
-            json.dump(self._entries, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.folder / JOURNAL)
-        descriptor = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        write_whole(self.folder / JOURNAL, json.dumps(self._entries, indent=2))

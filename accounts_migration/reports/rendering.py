@@ -5,11 +5,11 @@ network and no script. jinja2 is imported where it is needed, because that takes
 """
 
 import hashlib
-import os
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from accounts_migration.databases.files import write_whole
 from accounts_migration.errors import MigrationError
 from accounts_migration.reconciliation.amounts import amount
 from accounts_migration.reports.contents import Report
@@ -51,7 +51,7 @@ def write_report(report: Report, pictures: list[Picture], folder: Path) -> Writt
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name, text in ((TWIN, twin), (PAGE, page), (SUMS, sums)):
-            _write(folder / name, text)
+            write_whole(folder / name, text)
     except OSError as error:
         raise MigrationError(
             f"Cannot write the report into {folder}",
@@ -59,14 +59,6 @@ def write_report(report: Report, pictures: list[Picture], folder: Path) -> Writt
             remedy="Name a folder that this user may write to, with -o",
         ) from error
     return written
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.unlink(missing_ok=True)
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    partial.replace(path)
 
 
 def _sha256(text: str) -> str:
