@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from datetime import datetime
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from accounts_migration.databases.bookkeeping import Snapshot as RecordedSnapshot
 from accounts_migration.databases.books import COPY, MIGRATION, Books
+from accounts_migration.databases.files import write_whole
 from accounts_migration.databases.legacy_source import LegacyTable
 from accounts_migration.databases.platform_snapshot import Origin, take_platform_snapshot
 from accounts_migration.databases.snapshot import Snapshot, find_snapshot, read_manifest, take_snapshot
@@ -90,9 +90,7 @@ class SourceResource(ABC):
         snapshot = self._taken()
         try:
             self._pointer.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            partial = self._pointer.with_suffix(f".{os.getpid()}.partial")
-            partial.write_text(json.dumps({"folder": str(Path(snapshot.folder).resolve())}))
-            partial.replace(self._pointer)
+            write_whole(self._pointer, json.dumps({"folder": str(Path(snapshot.folder).resolve())}))
         except OSError as error:
             raise MigrationError(
                 f"Cannot remember the snapshot in {self._pointer.parent}",
