@@ -228,6 +228,57 @@ def rollback(
     command.run(settings, _start_log(settings, "rollback"), to=to, discard_changes=discard_changes, yes=yes)
 
 
+schema = typer.Typer(
+    help="The version of TARGET's tables: which it is, bringing it up or down, and holding the tables against it.",
+    no_args_is_help=True,
+)
+app.add_typer(schema, name="schema")
+
+AnyTarget = Annotated[str, typer.Argument(help="A path, sqlite:///... or postgresql://...")]
+
+
+@schema.command("upgrade")
+def schema_upgrade(
+    target: TargetUrl = None,
+    revision: Annotated[str, typer.Argument(help="A version, as 0002; the newest where left out.")] = "head",
+) -> None:
+    """Bring the tables of TARGET up to a version; its rows and records stay as they are."""
+    from accounts_migration.commands import schema as command
+    from accounts_migration.settings import load_settings
+
+    settings = load_settings(target_db=target)
+    command.upgrade(settings, revision, _start_log(settings, "schema upgrade", quiet=True))
+
+
+@schema.command("downgrade")
+def schema_downgrade(target: AnyTarget, revision: Annotated[str, typer.Argument(help="A version, as 0001.")]) -> None:
+    """Bring the tables of TARGET down to an older version; refused where records would be lost."""
+    from accounts_migration.commands import schema as command
+    from accounts_migration.settings import load_settings
+
+    settings = load_settings(target_db=target)
+    command.downgrade(settings, revision, _start_log(settings, "schema downgrade", quiet=True))
+
+
+@schema.command("current")
+def schema_current(target: TargetUrl = None) -> None:
+    """Print the version at which the tables of TARGET are."""
+    from accounts_migration.commands import schema as command
+    from accounts_migration.settings import load_settings
+
+    command.current(load_settings(target_db=target))
+
+
+@schema.command("check")
+def schema_check(target: TargetUrl = None) -> None:
+    """Hold the tables of TARGET against the newest version; exit status 0 only if they are the same in everything."""
+    from accounts_migration.commands import schema as command
+    from accounts_migration.settings import load_settings
+
+    settings = load_settings(target_db=target)
+    raise typer.Exit(0 if command.check(settings, _start_log(settings, "schema check", quiet=True)) else 1)
+
+
 @app.command()
 def finish(
     target: TargetUrl = None,

@@ -228,9 +228,10 @@ class TargetResource:
         """Open the target.
 
         Raises:
-            MigrationError: None is set, or it cannot be reached.
+            MigrationError: None is set, it cannot be reached, or it is at another version of the schema.
         """
         with open_target(self.url, self._books) as target:
+            target.refuse_other_version()
             yield target
 
     @property

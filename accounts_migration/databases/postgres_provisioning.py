@@ -17,6 +17,7 @@ from accounts_migration.databases.provisioning import (
     Throughput,
     incompressible,
 )
+from accounts_migration.databases.schema_versions.known import VERSION_TABLE
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.target_schema import TABLES, parents_of
 
@@ -29,6 +30,7 @@ CONNECTIONS_USED = 6
 _ROWS_SENT = 16
 _PROBE = "migration_preflight"
 _RIGHTS, _TO_REFER = ("SELECT", "INSERT", "UPDATE", "DELETE"), "REFERENCES"
+_TO_LOOK = ("SELECT",)
 
 
 def provisioning(session: Session) -> Provisioning:
@@ -82,7 +84,8 @@ def denied(session: Session, unconstrained: Collection[str]) -> list[str]:
     )
     if schema is None:
         return ["no schema is selected: the one that search_path names does not exist, or may not be used"]
-    names = ", ".join(f"'{name}'" for name in TABLES)
+    wanted_tables = (*TABLES, VERSION_TABLE)
+    names = ", ".join(f"'{name}'" for name in wanted_tables)
     lacking = ", ".join(f"NOT has_table_privilege(c.oid, '{right}')" for right in (*_RIGHTS, _TO_REFER))
     tables = {
         name: (owned, {right for right, is_lacking in zip((*_RIGHTS, _TO_REFER), rights, strict=True) if is_lacking})
@@ -96,12 +99,12 @@ def denied(session: Session, unconstrained: Collection[str]) -> list[str]:
     if not may_use:
         found.append(f"{role} lacks USAGE on the schema {schema}")
     # an index wants it, too
-    if not may_create and (len(tables) < len(TABLES) or unconstrained):
+    if not may_create and (len(tables) < len(wanted_tables) or unconstrained):
         found.append(f"{role} lacks CREATE on the schema {schema}")
     if not may_make_temporary:
         found.append(f"{role} lacks TEMPORARY on the database")
     for name, (owned, missing) in tables.items():
-        wanted = (*_RIGHTS, _TO_REFER) if name in referred else _RIGHTS
+        wanted = _TO_LOOK if name == VERSION_TABLE else (*_RIGHTS, _TO_REFER) if name in referred else _RIGHTS
         if rights := [right for right in wanted if right in missing]:
             found.append(f"{role} lacks {', '.join(rights)} on the table {name}")
         if name in unconstrained and not owned:

@@ -21,16 +21,24 @@ from adbc_driver_postgresql import dbapi as postgres_dbapi
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable
 
-from accounts_migration.databases import postgres_provisioning, postgres_rows, postgres_upkeep, readings
+from accounts_migration.databases import (
+    postgres_provisioning,
+    postgres_rows,
+    postgres_structure,
+    postgres_upkeep,
+    readings,
+)
 from accounts_migration.databases.books import MIGRATION, Books
 from accounts_migration.databases.locks import Release
 from accounts_migration.databases.postgres_session import PostgresSession, lock_number
 from accounts_migration.databases.provisioning import Provisioning, Throughput
+from accounts_migration.databases.schema_versions.known import HEAD, VERSION_TABLE, stamp
 from accounts_migration.databases.session import ConstraintViolated, Session
 from accounts_migration.databases.structure import FoundColumn, FoundTable, refuse_incompatible
 from accounts_migration.databases.target_interface import MOST_KEYS_NAMED, Target, constraint_broken
 from accounts_migration.databases.target_schema import (
     ENTITIES,
+    TABLES,
     Kind,
     build_tables,
     entity_indexes,
@@ -56,7 +64,6 @@ _SETTINGS = {
     "synchronize_seqscans": "off",
 }
 _SECONDS_TO_CONNECT = 10
-_KINDS = {"r": "table", "v": "view", "m": "materialized view", "f": "foreign table", "p": "partitioned table"}
 _HOSTS = re.compile(r"((\[[0-9A-Fa-f:.]+\]|[^:,@\[\]]*)(:[0-9]*)?)(,(\[[0-9A-Fa-f:.]+\]|[^:,@\[\]]*)(:[0-9]*)?)*")
 _SECRETS = {"password", "sslpassword"}
 
@@ -107,11 +114,27 @@ class PostgresTarget(Target):
         """Create the missing tables, without keys and checks yet; see `Target.prepare`."""
         wanted = build_tables()
         with self.session.transaction():
+            self.refuse_other_version()
             found = _found_tables(self.session, wanted)
             refuse_incompatible(self.name, wanted, found, _judge_type)
             for name, table in wanted.items():
                 if name not in found:
                     self._create(table)
+            if not self.stamps():
+                stamp(self.session, HEAD)
+
+    def standing(self) -> Collection[str]:
+        """Ask the server for tables, views and the like of our schema; see `Target.standing`."""
+        names = ", ".join(f"'{name}'" for name in (*TABLES, VERSION_TABLE))
+        rows = self.session.execute(
+            "SELECT relname::text FROM pg_class"
+            f" WHERE relnamespace = current_schema()::regnamespace AND relname IN ({names})"
+        )
+        return [name for (name,) in rows]
+
+    def differences(self) -> list[str]:
+        """Hold the tables against the same ones made as temporary tables; see `Target.differences`."""
+        return postgres_structure.differences(self.session, self._whole_ddl())
 
     def _incompatible_or_found(self) -> Collection[str]:
         wanted = build_tables()
@@ -363,7 +386,7 @@ def _found_tables(session: Session, wanted: dict[str, sa.Table]) -> dict[str, Fo
     )
     return {
         name: FoundTable(
-            _KINDS.get(kind, "relation of another kind"),
+            postgres_structure.KINDS.get(kind, postgres_structure.OTHER_KIND),
             columns.get(name, {}),
             tuple(keys[name].split(",")) if name in keys else (),
             key_may_come=comment == _OURS,

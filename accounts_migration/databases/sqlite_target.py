@@ -30,7 +30,7 @@ from adbc_driver_sqlite import dbapi as sqlite_dbapi
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from accounts_migration.databases import readings, sqlite_rows, sqlite_upkeep
+from accounts_migration.databases import readings, sqlite_rows, sqlite_structure, sqlite_upkeep
 from accounts_migration.databases.books import MIGRATION, Books
 from accounts_migration.databases.locks import Release
 from accounts_migration.databases.provisioning import (
@@ -40,12 +40,14 @@ from accounts_migration.databases.provisioning import (
     Throughput,
     incompressible,
 )
+from accounts_migration.databases.schema_versions.known import HEAD, VERSION_TABLE, stamp
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.sqlite_session import SqliteSession
 from accounts_migration.databases.structure import FoundColumn, FoundTable, refuse_incompatible
 from accounts_migration.databases.target_interface import MOST_KEYS_NAMED, Target, constraint_broken
 from accounts_migration.databases.target_schema import (
     ENTITIES,
+    TABLES,
     Kind,
     build_tables,
     entity_indexes,
@@ -105,12 +107,14 @@ class SqliteTarget(Target):
         if not self.path.exists():
             _create_private(self.path)
         wanted = build_tables()
+        self.refuse_other_version()
         self._incompatible_or_found()
         # of a new file alone; one that holds something keeps its own
         self.session.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         self.session.execute("PRAGMA journal_mode = WAL")
         _set_durability(self.session)
         with self.session.transaction():
+            self.refuse_other_version()
             found = _found_tables(self.session, wanted)
             refuse_incompatible(self.name, wanted, found, _judge_type)
             for name, table in wanted.items():
@@ -118,6 +122,20 @@ class SqliteTarget(Target):
                     self.session.execute(str(CreateTable(table).compile(dialect=_DIALECT)))
             for index in [index for name in wanted if name not in ENTITIES for index in wanted[name].indexes]:
                 self.session.execute(str(CreateIndex(index, if_not_exists=True).compile(dialect=_DIALECT)))
+            if not self.stamps():
+                stamp(self.session, HEAD)
+
+    def standing(self) -> Collection[str]:
+        """Ask the file for tables, views and the like; see `Target.standing`."""
+        if not self.path.exists():
+            return ()
+        names = ", ".join(f"'{name}'" for name in (*TABLES, VERSION_TABLE))
+        rows = self.session.execute(f"SELECT lower(name) FROM sqlite_master WHERE lower(name) IN ({names})")
+        return [name for (name,) in rows]
+
+    def differences(self) -> list[str]:
+        """Hold the tables against the same ones made in memory; see `Target.differences`."""
+        return sqlite_structure.differences(self.session, self._whole_ddl())
 
     def _incompatible_or_found(self) -> Collection[str]:
         if not self.path.exists():

@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 
 import pyarrow as pa
 import sqlalchemy as sa
-from sqlalchemy.schema import CreateTable
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from accounts_migration.databases import plausibility, readings, workflows
 from accounts_migration.databases.batches import ALL, keys_outside, member_conditions, refuse_unknown_label
@@ -36,11 +36,13 @@ from accounts_migration.databases.loads import BatchLoaded, BatchToLoad, Rehears
 from accounts_migration.databases.locks import Release, held_once
 from accounts_migration.databases.merge import Changes, foreign_rows, merge
 from accounts_migration.databases.provisioning import Provisioning, Throughput
+from accounts_migration.databases.schema_versions.known import HEAD, VERSION_TABLE, other_version, version_of
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.target_schema import (
     ENTITIES,
     TABLES,
     Kind,
+    build_tables,
     canonical_schema,
     entity_indexes,
     key_of,
@@ -109,13 +111,24 @@ class Target(ABC):
 
     @abstractmethod
     def prepare(self) -> None:
-        """Create the missing tables in one transaction, after finding those that stand compatible.
+        """Create the missing tables in one transaction, after finding those that stand compatible; stamp the version.
 
         Idempotent; of two processes at once, one waits for the other.
 
         Raises:
-            MigrationError: A table is not compatible (every difference is named), or is a view. Nothing was
-                written.
+            MigrationError: The target is at another version, a table is not compatible (every difference is named), or
+                is a view. Nothing was written.
+        """
+
+    @abstractmethod
+    def standing(self) -> Collection[str]:
+        """Return which of our names stand in the target, the version's table among them, whatever has the name."""
+
+    @abstractmethod
+    def differences(self) -> list[str]:
+        """Return how the tables differ from this program's version of them, a few words for each; writes nothing.
+
+        Columns, types, NOT NULL, keys, checks, references and indexes are compared, also those that come after a load.
         """
 
     @abstractmethod
@@ -230,6 +243,30 @@ class Target(ABC):
             finally:
                 self._locks_held -= 1
 
+    def stamps(self) -> list[str]:
+        """Return what stands in the version's table: one version, or nothing where the target has none."""
+        if VERSION_TABLE not in self.standing():
+            return []
+        return [str(version) for (version,) in self.session.execute(f"SELECT version_num FROM {VERSION_TABLE}")]
+
+    def version(self) -> str | None:
+        """Return the version of the tables that stand in the target; None where no migration has been there."""
+        return version_of(self.stamps(), self.standing())
+
+    def refuse_other_version(self) -> None:
+        """Raise MigrationError where the tables are at another version than this program's, older or newer."""
+        version = self.version()
+        if version not in (None, HEAD):
+            raise other_version(self.name, version)
+
+    def _whole_ddl(self) -> list[str]:
+        """Return the statements that make all tables with everything that they have in the end."""
+        ddl: list[CreateTable | CreateIndex] = []
+        for table in build_tables().values():
+            indexes = [index for index in table.indexes if index.info.get("engine", self.engine) == self.engine]
+            ddl += [CreateTable(table), *map(CreateIndex, indexes)]
+        return [str(one.compile(dialect=self._dialect)).strip() for one in ddl]
+
     def examine(self) -> bool:
         """Find out, writing nothing, whether this target can be migrated into.
 
@@ -237,8 +274,10 @@ class Target(ABC):
             Whether a migration has been here before: its bookkeeping tables stand.
 
         Raises:
-            MigrationError: A table is not compatible, or rows stand in it that this migration did not write.
+            MigrationError: It is at another version, a table is not compatible, or rows stand in it that this migration
+                did not write.
         """
+        self.refuse_other_version()
         found = self._incompatible_or_found()
         recorded = set(self.books.tables) <= set(found)
         if recorded:

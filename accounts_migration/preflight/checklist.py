@@ -15,7 +15,7 @@ from accounts_migration.assessment.plan import Plan, recorded_plan
 from accounts_migration.assessment.tables import duration, size
 from accounts_migration.databases.legacy_source import open_read_only, refuse_incomplete_structure
 from accounts_migration.databases.snapshot import Snapshot, refuse_damaged
-from accounts_migration.databases.target import Target
+from accounts_migration.databases.target import Target, open_target
 from accounts_migration.entities import ENTITIES
 from accounts_migration.errors import MigrationError, UsageError
 from accounts_migration.operations.backup import Backup, refuse_changed
@@ -103,7 +103,7 @@ def whole_checklist(
     at = _once(lambda: situation(settings, legacy.snapshot()))
     latest = _once(lambda: next(iter(backups.all()), None))
     with ExitStack() as stack:
-        database = _once(lambda: stack.enter_context(target.open()))
+        database = _once(lambda: stack.enter_context(open_target(target.url)))
         judges: dict[str, Callable[[], Item]] = {
             items.SOURCE: lambda: source_access(legacy),
             items.TARGET: lambda: provisioned(database()),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from accounts_migration.databases.books import COPY
+from accounts_migration.databases.schema_versions.known import VERSION_TABLE
 from accounts_migration.databases.target import Target, open_target
 from accounts_migration.databases.target_schema import TABLES
 from accounts_migration.errors import MigrationError
@@ -38,7 +39,7 @@ def test_prepare_creates_all_tables_and_may_be_repeated(target_url: str, run_sql
     for _ in range(2):
         with open_target(target_url) as target:
             target.prepare()
-    assert tables(run_sql, target_url) == set(TABLES)
+    assert tables(run_sql, target_url) == {*TABLES, VERSION_TABLE}
 
 
 def test_copies_are_recorded_in_tables_like_those_of_migrations(target: Target) -> None:
@@ -75,7 +76,7 @@ def test_two_processes_may_prepare_at_once(target_url: str, run_sql: RunSql) -> 
     command = [sys.executable, "-c", program, target_url]
     started = [subprocess.Popen(command) for _ in range(3)]  # noqa: S603  # this interpreter
     assert [process.wait(60) for process in started] == [0, 0, 0]
-    assert tables(run_sql, target_url) == set(TABLES)
+    assert tables(run_sql, target_url) == {*TABLES, VERSION_TABLE}
 
 
 def test_every_difference_is_named_and_nothing_is_written(target_url: str, run_sql: RunSql) -> None:

@@ -103,6 +103,7 @@ def test_a_backup_holds_one_state_and_tells_it(loaded: str, folder: Path) -> Non
         "copy_batch": (0, {}),
         "copy_batch_row": (0, {}),
         "copy_defect": (0, {}),
+        "alembic_version": (1, {}),
         "note": (2, {}),
     }
     assert backup.figures.migrated is not None

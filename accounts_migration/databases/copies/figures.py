@@ -7,12 +7,13 @@ Here: the figures, the migration they are of, and their comparison. Not here: ho
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from accounts_migration.databases.schema_versions.known import VERSION_TABLE
 from accounts_migration.databases.target_schema import TABLES, kind_of
 
 MEASURES: dict[str, dict[str, int]] = {
     name: {column.name: kind_of(column).scale for column in table.columns if kind_of(column).scale > 1}
     for name, table in TABLES.items()
-}
+} | {VERSION_TABLE: {}}
 """Our table -> column with decimals -> how many units make one; other tables are digested row by row instead."""
 
 
