@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from accounts_migration.assets.samples import sample_of
+from accounts_migration.content_digest import ContentDigest
 from accounts_migration.entities import Entity
 from accounts_migration.entities.cleaning import Cleaned
 from accounts_migration.entities.defects import EXCLUDED, REJECTED, REPAIRED, without_personal_data
-from accounts_migration.entities.digest import ContentDigest
 from accounts_migration.entities.totals import Totals, added, control_totals
 from accounts_migration.streams import by_batch
 

@@ -1,6 +1,7 @@
 """The content digest: independent of chunks, and another one for any other cell."""
 
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts_migration.entities.digest import ContentDigest
+from accounts_migration.content_digest import ContentDigest
 
 SCHEMA = pa.schema([("key", pa.string()), ("cents", pa.int64()), ("day", pa.date32()), ("time", pa.timestamp("us"))])
 TIME = datetime(2024, 3, 5, 10, 11, 12, 13)
@@ -93,3 +94,19 @@ def test_rows_are_equal_where_their_digests_are(
 ) -> None:
     parts = [table([(*row, None, None) for row in rows]) for rows in (one, other)]
     assert (digest(parts[0]) == digest(parts[1])) == (one == other)
+
+
+@pytest.mark.parametrize(
+    ("kind", "one", "other"),
+    [
+        (pa.float64(), 1.5, 1.25),
+        (pa.float64(), 0.0, None),
+        (pa.binary(), b"", None),
+        (pa.binary(), b"\xff", b"\xfe"),
+        (pa.decimal128(38, 2), Decimal("1.50"), Decimal("1.51")),
+        (pa.decimal128(38, 2), Decimal("0.00"), None),
+    ],
+)
+def test_cells_of_any_table_count_too(kind: pa.DataType, one: object, other: object) -> None:
+    first, same, second = (pa.table({"x": pa.array([value], kind)}) for value in (one, one, other))
+    assert digest(first) == digest(same) != digest(second)

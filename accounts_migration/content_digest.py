@@ -1,6 +1,7 @@
-"""The content digest of cleaned rows: equal digests, equal rows in equal order, however they were cut into chunks.
+"""The content digest of rows: equal digests, equal rows in equal order, however they were cut into chunks.
 
-Here: the digest of a stream of chunks. Not here: what it is used for (the target's bookkeeping).
+Here: the digest of a stream of chunks, of cleaned rows and of any table's. Not here: what it is used for (the target's
+bookkeeping).
 """
 
 import hashlib
@@ -31,12 +32,15 @@ class ContentDigest:
 
     def _add(self, name: str, chunk: pa.Array) -> None:
         """Feed lengths (-1 for NULL) and bytes of a text to two hashers: then no chunk border shows in either."""
-        if pa.types.is_string(chunk.type):
+        if pa.types.is_decimal(chunk.type):
+            self._add(name, chunk.cast(pa.string()))
+        elif pa.types.is_string(chunk.type) or pa.types.is_binary(chunk.type):
             lengths = pc.binary_length(chunk).fill_null(-1)
             self._hasher(f"{name} lengths").update(np.ascontiguousarray(lengths).data)
             self._hasher(f"{name} bytes").update(_bytes_of(chunk))
         else:
             numbers = chunk.cast(pa.int32()) if pa.types.is_date32(chunk.type) else chunk
+            numbers = numbers.view(pa.int64()) if pa.types.is_float64(numbers.type) else numbers
             self._hasher(name).update(np.ascontiguousarray(numbers.cast(pa.int64()).fill_null(_NULL)).data)
 
     def _hasher(self, part: str) -> "hashlib.blake2b":
