@@ -20,7 +20,9 @@ _NAMES_OF_CHECKS = {str(c.name) for table in TABLES.values() for c in table.cons
 
 
 class SqliteSession(Session):
-    """A connection of ADBC's SQLite driver."""
+    """A connection of ADBC's SQLite driver; `rows_per_read` are fewer where rows are large."""
+
+    rows_per_read: int = ROWS_PER_READ
 
     def changed(self, sql: str, parameters: Sequence[Parameter] = ()) -> int:
         """Run the statement and ask SQLite for its count."""
@@ -33,7 +35,9 @@ class SqliteSession(Session):
 
     def prepare_stream(self, cursor: dbapi.Cursor) -> None:
         """Ask for large record batches."""
-        cursor.adbc_statement.set_options(**{adbc_driver_sqlite.StatementOptions.BATCH_ROWS.value: str(ROWS_PER_READ)})
+        cursor.adbc_statement.set_options(
+            **{adbc_driver_sqlite.StatementOptions.BATCH_ROWS.value: str(self.rows_per_read)}
+        )
 
     def begin(self) -> None:
         """Take the write lock at once: beside a second writer, a reader could not become one."""

@@ -1,0 +1,350 @@
+"""The tables of a PostgreSQL database, in its current schema: their structure, and what their columns hold.
+
+Here: PostgreSQL's catalogue, SQLAlchemy's reflection of it, and one scan of each table that tells what its columns can
+become (the table in `forms`). Not here: names and references in the target (`inventory`).
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from accounts_migration.databases.other_tables import defaults, postgres_cells
+from accounts_migration.databases.other_tables.forms import EXACT_DIGITS, ColumnType, Form, Reading
+from accounts_migration.databases.other_tables.origin import Origin
+from accounts_migration.databases.other_tables.structure import (
+    Choice,
+    Found,
+    FoundColumn,
+    FoundKey,
+    FoundReference,
+    FoundTable,
+    Identity,
+    NotCarried,
+    in_parts,
+)
+from accounts_migration.databases.session import Session
+from accounts_migration.databases.target_schema import quoted
+
+_QUESTIONS_PER_SCAN = 500
+_HERE = "current_schema()::regnamespace"
+_FORMS = {
+    **dict.fromkeys(("int2", "int4", "int8", "oid"), Form.INTEGER),
+    **dict.fromkeys(("float4", "float8"), Form.REAL),
+    "bool": Form.BOOLEAN,
+    "numeric": Form.DECIMAL,
+    "bytea": Form.BYTES,
+    "date": Form.DATE,
+    "timestamp": Form.MOMENT,
+}
+_PLAIN_TEXT = ("text", "varchar", "name")
+_AS_TEXT = {
+    # a cast would drop the blanks at its end
+    "bpchar": "CASE WHEN {0} IS NOT NULL THEN concat({0}) END",
+    "money": "{0}::numeric::text",
+    "timestamptz": "to_char({0}, CASE WHEN {0} = date_trunc('second', {0}) THEN 'YYYY-MM-DD HH24:MI:SS'"
+    " ELSE 'YYYY-MM-DD HH24:MI:SS.US' END) || '+00'",
+}
+_BEYOND = "(NOT isfinite({0}) OR {0} < '0001-01-01' OR {0} >= '10000-01-01')"
+_QUESTIONS = {
+    "numeric": {
+        "no number": "count(*) FILTER (WHERE {0} IS NOT NULL AND scale({0}) IS NULL)",
+        "decimals": "max(scale(trim_scale({0})))",
+        "digits": r"max(length(regexp_replace(trim_scale(abs({0}))::text, '^0\.?0*|\.', '', 'g')))",
+    },
+    **{name: {"no number": "count(*) FILTER (WHERE {0} = 'NaN')"} for name in ("float4", "float8")},
+    **{name: {"beyond": f"count(*) FILTER (WHERE {_BEYOND})"} for name in ("date", "timestamp", "timestamptz")},
+    **{name: {"longest": "max(octet_length({0}))"} for name in ("text", "varchar", "bpchar", "bytea")},
+}
+_NOT_TABLES = {
+    "v": ("view", "it is a query"),
+    "m": ("materialized view", "it is a query"),
+    "f": ("foreign table", "its rows are in another database"),
+    "S": ("sequence", "no column takes its numbers"),
+}
+_LEFT_BEHIND = {
+    "trigger": (
+        f"SELECT tgname::text || ' on ' || relname FROM pg_trigger JOIN pg_class AS c ON c.oid = tgrelid"
+        f" WHERE NOT tgisinternal AND relnamespace = {_HERE}",
+        "it is a program",
+    ),
+    "rule": (
+        f"SELECT rulename::text || ' on ' || relname FROM pg_rewrite JOIN pg_class AS c ON c.oid = ev_class"
+        f" WHERE rulename <> '_RETURN' AND relnamespace = {_HERE}",
+        "it is a program",
+    ),
+    "policy": (
+        f"SELECT polname::text || ' on ' || relname FROM pg_policy JOIN pg_class AS c ON c.oid = polrelid"
+        f" WHERE relnamespace = {_HERE}",
+        "it is an expression",
+    ),
+    "function": (
+        f"SELECT proname::text FROM pg_proc AS p WHERE pronamespace = {_HERE} AND NOT EXISTS"
+        " (SELECT 1 FROM pg_depend AS d WHERE d.objid = p.oid AND d.deptype = 'e')",
+        "it is a program",
+    ),
+    "table of another schema": (
+        "SELECT nspname::text || '.' || relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = relnamespace"
+        f" WHERE relkind IN ('r', 'p') AND relnamespace <> {_HERE}"
+        " AND nspname NOT IN ('pg_catalog', 'information_schema') AND nspname NOT LIKE 'pg\\_%'",
+        "only the current schema is copied",
+    ),
+}
+
+
+def find(session: Session, origin: Origin, besides: Collection[str]) -> Found:
+    """Return the tables that are not in `besides`, and what is no table.
+
+    Args:
+        session: The origin, open.
+        origin: The origin itself, for SQLAlchemy.
+        besides: Names of tables to leave out.
+    """
+    snapshot = origin.snapshot or str(session.value("SELECT pg_export_snapshot()"))
+    not_carried: list[NotCarried] = []
+    tables = []
+    with origin.reflected(snapshot) as inspector:
+        for name, kind, partition_of in session.execute(
+            "SELECT relname::text, relkind::text, CASE WHEN relispartition THEN (SELECT inhparent::regclass::text"
+            f" FROM pg_inherits WHERE inhrelid = c.oid) END FROM pg_class AS c WHERE relnamespace = {_HERE}"
+            " AND NOT EXISTS (SELECT 1 FROM pg_depend AS d WHERE d.objid = c.oid AND d.classid = 'pg_class'::regclass"
+            " AND d.deptype IN ('a', 'i', 'e') AND relkind = 'S') ORDER BY 1"
+        ):
+            if name in besides or kind not in ("r", "p", *_NOT_TABLES):
+                continue
+            if partition_of is not None:
+                not_carried.append(NotCarried("partition", name, f"its rows arrive in {partition_of}"))
+            elif kind in _NOT_TABLES:
+                word, why = _NOT_TABLES[kind]
+                not_carried.append(NotCarried(word, name, why))
+            else:
+                tables.append(_Table(session, inspector, name, kind, not_carried).found())
+    for what, (query, why) in _LEFT_BEHIND.items():
+        not_carried += [NotCarried(what, name, why) for (name,) in session.execute(f"{query} ORDER BY 1")]
+    return Found(tables, not_carried)
+
+
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    """A column as the catalogue has it; `base` is the name of its type, that of a domain seen through."""
+
+    name: str
+    type: str
+    base: str
+    sizes: int
+    not_null: bool
+    is_generated: bool
+    sequence: str | None
+
+    @property
+    def decimal(self) -> tuple[int | None, int]:
+        """Precision and scale of a numeric; (None, 0) without."""
+        if self.base != "numeric" or self.sizes < 0:
+            return None, 0
+        precision, scale = (self.sizes - 4) >> 16, (self.sizes - 4) & 0x7FF
+        return (precision, scale) if scale <= precision else (None, 0)
+
+    @property
+    def length(self) -> int | None:
+        """The characters of a varchar(n)."""
+        return self.sizes - 4 if self.base == "varchar" and self.sizes > 4 else None
+
+
+_COLUMNS = (
+    "WITH RECURSIVE seen AS ("
+    "SELECT attnum, atttypid AS type, atttypmod AS sizes FROM pg_attribute"
+    " WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped"
+    " UNION ALL SELECT attnum, typbasetype, CASE WHEN typtypmod < 0 THEN sizes ELSE typtypmod END"
+    " FROM seen JOIN pg_type AS t ON t.oid = type WHERE typtype = 'd')"
+    " SELECT attname::text, format_type(atttypid, atttypmod), typname::text, sizes::bigint, attnotnull,"
+    " attgenerated <> '', pg_get_serial_sequence($2, attname::text)"
+    " FROM pg_attribute AS a JOIN seen USING (attnum) JOIN pg_type AS t ON t.oid = type AND typtype <> 'd'"
+    " WHERE attrelid = $1::text::regclass ORDER BY attnum"
+)
+
+
+class _Table:
+    """One table that is being looked at."""
+
+    def __init__(
+        self, session: Session, inspector: sa.Inspector, name: str, kind: str, not_carried: list[NotCarried]
+    ) -> None:
+        self._session, self._inspector, self._name = session, inspector, name
+        self._not_carried = not_carried
+        # without ONLY, a table gives the rows of those that inherit from it, too
+        self._relation = quoted(name) if kind == "p" else f"ONLY {quoted(name)}"
+        rows = session.execute(_COLUMNS, (quoted(name), quoted(name)))
+        self._declared = [_Declared(*row) for row in rows]
+        self._reflected = {one["name"]: one for one in inspector.get_columns(name)}
+
+    def found(self) -> FoundTable:
+        rows, answers = self._answers()
+        columns = [self._column(one, rows, answers[one.name]) for one in self._declared]
+        keys = [*self._constraints(), *self._indexes()]
+        for check in self._inspector.get_check_constraints(self._name):
+            self._not_carried.append(
+                NotCarried("check", f"{check['name']} of table {self._name}", "it is an expression")
+            )
+        return FoundTable(
+            self._name, self._relation, columns, keys, list(self._references()), self._identity(keys), rows
+        )
+
+    # -- columns
+    # ------------------------------------------------------------------------------------------------
+
+    def _answers(self) -> tuple[int, dict[str, dict[str, int]]]:
+        asked = [
+            (one.name, question, sql.format(quoted(one.name)))
+            for one in self._declared
+            for question, sql in {"values": "count({0})", **_QUESTIONS.get(one.base, {})}.items()
+        ]
+        answers: dict[str, dict[str, int]] = {one.name: {} for one in self._declared}
+        for part in in_parts(asked, _QUESTIONS_PER_SCAN):
+            values = ", ".join(f"({sql})::bigint" for _, _, sql in part)
+            found = self._session.execute(f"SELECT {values} FROM {self._relation}")[0]
+            for (name, question, _), answer in zip(part, found, strict=True):
+                answers[name][question] = answer or 0
+        return int(self._session.value(f"SELECT count(*) FROM {self._relation}")), answers
+
+    def _column(self, declared: _Declared, rows: int, answers: Mapping[str, int]) -> FoundColumn:
+        return FoundColumn(
+            declared.name,
+            declared.type,
+            not declared.not_null,
+            self._default(declared),
+            {choice.type.form: choice for choice in _choices(declared, answers)},
+            empty=False,
+            nulls=answers["values"] < rows,
+            longest=answers.get("longest", 0),
+        )
+
+    def _default(self, declared: _Declared) -> defaults.Default | None:
+        name = f"{self._name}.{declared.name}"
+        text = self._reflected[declared.name].get("default")
+        if declared.is_generated:
+            self._not_carried.append(NotCarried("generated column", name, "its values arrive, its expression does not"))
+            return None
+        if text is None or defaults.is_null(text) or declared.sequence is not None:
+            return None
+        default = defaults.of_postgres(text)
+        if default is None:
+            self._not_carried.append(NotCarried("default", name, "it is an expression"))
+        return default
+
+    # -- keys and references
+    # ------------------------------------------------------------------------------------------------
+
+    def _constraints(self) -> Iterator[FoundKey]:
+        primary = self._inspector.get_pk_constraint(self._name)
+        if primary["constrained_columns"]:
+            yield FoundKey(primary["name"], tuple(primary["constrained_columns"]), "primary")
+        for one in self._inspector.get_unique_constraints(self._name):
+            if one.get("dialect_options", {}).get("postgresql_nulls_not_distinct"):
+                why = "NULLs are distinct in the target"
+                self._not_carried.append(NotCarried("NULLS NOT DISTINCT", f"of {one['name']}", why))
+            yield FoundKey(one["name"], tuple(one["column_names"]), "unique")
+
+    def _indexes(self) -> Iterator[FoundKey]:
+        for one in self._inspector.get_indexes(self._name):
+            if one.get("duplicates_constraint"):
+                continue
+            why = _why_not(one)
+            if why:
+                self._not_carried.append(NotCarried("index", str(one["name"]), why))
+                continue
+            columns = tuple(str(column) for column in one["column_names"])
+            down = frozenset(column for column, ways in one.get("column_sorting", {}).items() if "desc" in ways)
+            yield FoundKey(one["name"], columns, "index", bool(one["unique"]), down)
+
+    def _references(self) -> Iterator[FoundReference]:
+        for one in self._inspector.get_foreign_keys(self._name):
+            if one["referred_schema"] is not None:
+                why = f"it refers to table {one['referred_schema']}.{one['referred_table']} of another schema"
+                self._not_carried.append(NotCarried("foreign key", f"{one['name']} of table {self._name}", why))
+                continue
+            options = one.get("options", {})
+            actions = [f"{words} {options[key]}" for key, words in _ACTIONS.items() if options.get(key)]
+            if options.get("deferrable"):
+                actions.append("DEFERRABLE")
+            if options.get("initially"):
+                actions.append(f"INITIALLY {options['initially']}")
+            yield FoundReference(
+                one["name"],
+                tuple(one["constrained_columns"]),
+                one["referred_table"],
+                tuple(one["referred_columns"]),
+                " ".join(actions),
+            )
+
+    def _identity(self, keys: list[FoundKey]) -> Identity | None:
+        """Return the column whose numbers a sequence gives, where it alone is the primary key."""
+        primary = next((key.columns for key in keys if key.kind == "primary"), ())
+        identity = None
+        for one in self._declared:
+            if one.sequence is None:
+                continue
+            last, is_called, step = self._session.execute(
+                f"SELECT last_value, is_called, (SELECT seqincrement FROM pg_sequence"
+                f" WHERE seqrelid = {defaults.literal(one.sequence)}::regclass) FROM {one.sequence}"
+            )[0]
+            if primary != (one.name,) or step != 1:
+                why = "its step is not 1" if step != 1 else "its column alone is not the primary key"
+                self._not_carried.append(NotCarried("sequence", one.sequence, why))
+                continue
+            highest = self._session.value(f"SELECT max({quoted(one.name)})::bigint FROM {self._relation}") or 0
+            identity = Identity(one.name, max(last + bool(is_called), highest + 1, 1))
+        return identity
+
+
+_ACTIONS = {"ondelete": "ON DELETE", "onupdate": "ON UPDATE"}
+
+
+def _why_not(index: Any) -> str:
+    """Return why an index cannot be carried; empty where it can."""
+    options = index.get("dialect_options", {})
+    if options.get("postgresql_where"):
+        return "it is partial"
+    if None in index["column_names"]:
+        return "it holds an expression"
+    method = options.get("postgresql_using") or "btree"
+    if method != "btree":
+        return f"the target has no index of the kind {method}"
+    return "it includes further columns" if options.get("postgresql_include") else ""
+
+
+def _choices(declared: _Declared, answers: Mapping[str, int]) -> Iterator[Choice]:
+    """Yield what a column may become, the best first; text is always possible."""
+    column, kind = quoted(declared.name), _best(declared, answers)
+    if kind is not None:
+        yield Choice(kind, postgres_cells.reading(column, kind))
+        if kind.form is Form.TEXT:
+            return
+    beyond = answers.get("beyond", 0)
+    value = "{0}::text" if beyond else _AS_TEXT.get(declared.base, "{0}::text")
+    note = "as PostgreSQL writes it"
+    if beyond:
+        note = f"{beyond:,} values are infinite or outside the years 1 to 9999: {note}"
+    elif answers.get("no number"):
+        note = f"{answers['no number']:,} values are no number: {note}"
+    elif declared.base == "numeric":
+        note = f"values have more than {EXACT_DIGITS} digits: every digit, as text"
+    yield Choice(ColumnType(Form.TEXT), Reading(value.format(column)), note)
+
+
+def _best(declared: _Declared, answers: Mapping[str, int]) -> ColumnType | None:
+    """Return the type that holds every value as it is; None where only text does."""
+    if declared.base in _PLAIN_TEXT:
+        return ColumnType(Form.TEXT, length=declared.length)
+    form = _FORMS.get(declared.base)
+    if form is None or answers.get("beyond") or answers.get("no number"):
+        return None
+    if form is not Form.DECIMAL:
+        return ColumnType(form)
+    precision, scale = declared.decimal
+    decimals = answers["decimals"]
+    if answers["digits"] > EXACT_DIGITS or decimals > EXACT_DIGITS:
+        return None
+    if precision is not None and scale <= EXACT_DIGITS:
+        return ColumnType(form, precision, scale)
+    return ColumnType(form, None, decimals)
