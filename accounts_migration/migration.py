@@ -15,6 +15,7 @@ import dagster as dg
 
 from accounts_migration.assets.constraints import CONSTRAINTS, RECONCILIATION
 from accounts_migration.assets.links import cleaned_key, raw_key, target_key
+from accounts_migration.assets.platform.backup import COPY_BACKUP
 from accounts_migration.assets.platform.proof import PROOF
 from accounts_migration.assets.preflight import record
 from accounts_migration.assets.report import REPORT
@@ -69,7 +70,8 @@ class Outcome:
         self.runs.append(run.run_id)
         self.problems += [problem for problem in run.problems if problem not in self.problems]
         self.checks += run.checks
-        self.backup = str(run.metadata.get(TARGET_BACKUP.to_user_string(), {}).get("folder", self.backup))
+        for asset in (TARGET_BACKUP, COPY_BACKUP):
+            self.backup = str(run.metadata.get(asset.to_user_string(), {}).get("folder", self.backup))
         for account in _accounts(run):
             self.entities = [BatchLaw(**_known(BatchLaw, line)) for line in account["entities"]]
             self.totals = [ControlTotal(**_known(ControlTotal, one)) for one in account["totals in cents"]]

@@ -171,6 +171,11 @@ class PlatformResource(SourceResource):
         self._origin = Origin()
 
     @property
+    def is_named(self) -> bool:
+        """Return whether a database to copy is set."""
+        return bool(self._url)
+
+    @property
     def url(self) -> str:
         """Return the address as it was given; it may hold a password.
 

@@ -4,7 +4,7 @@ Here: the asset, and the reconciliation begun beside it, since the constraints k
 Not here: the SQL (`accounts_migration.databases`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import dagster as dg
 
@@ -39,11 +39,22 @@ def constraints(
     """Add what is missing of keys, foreign keys, checks and indexes, verify the foreign keys, analyze."""
     with failing_clearly(), target.open() as database, database.lock():
         database.prepare()
-        if database.reads_beside_writing and context.job_def.graph.has_node_named(
-            RECONCILIATION.to_python_identifier()
-        ):
-            reconciling.begin(context.run.run_id, lambda: reconciled(legacy.snapshot(), policies, target))
+        begin_reconciliation(
+            context, database, RECONCILIATION, reconciling, lambda: reconciled(legacy.snapshot(), policies, target)
+        )
         return constrained(context, database)
+
+
+def begin_reconciliation(
+    context: dg.AssetExecutionContext,
+    database: Target,
+    asset: dg.AssetKey,
+    reconciling: Ahead[Reconciliation],
+    work: Callable[[], Reconciliation],
+) -> None:
+    """Begin the work of a later asset of the same run, where the database can be read beside its constraints."""
+    if database.reads_beside_writing and context.job_def.graph.has_node_named(asset.to_python_identifier()):
+        reconciling.begin(context.run.run_id, work)
 
 
 def constrained(context: dg.AssetExecutionContext, database: Target) -> dg.MaterializeResult[None]:

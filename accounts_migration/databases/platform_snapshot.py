@@ -75,7 +75,8 @@ def take_platform_snapshot(url: str, backup_dir: Path) -> tuple[Snapshot, Origin
     """
     path = target_path(url)
     if path is not None:
-        return take_snapshot(path, backup_dir, PLATFORM_TABLES, _without_handled), Origin()
+        # rows are read from the tables alone, and their indexes built anew
+        return take_snapshot(path, backup_dir, PLATFORM_TABLES, _without_handled, "quick_check"), Origin()
     session = open_session(url)
     session.what = f"Cannot read the source database {session.target_name}"
     try:
@@ -108,7 +109,7 @@ def _of_postgres(session: PostgresSession, name: str, backup_dir: Path) -> tuple
         }
         return tables, list(_unmigrated(session, types))
 
-    return write_snapshot(name, backup_dir, PLATFORM_TABLES, fill, amend), Origin(session, exported)
+    return write_snapshot(name, backup_dir, PLATFORM_TABLES, fill, amend, "quick_check"), Origin(session, exported)
 
 
 def _types(session: Session) -> dict[str, dict[str, str]]:

@@ -28,7 +28,9 @@ from accounts_migration.databases import (
     postgres_upkeep,
     readings,
 )
+from accounts_migration.databases.batches import DATE_COLUMN, PARTITIONED, month_bounds
 from accounts_migration.databases.books import MIGRATION, Books
+from accounts_migration.databases.loads import BatchToLoad
 from accounts_migration.databases.locks import Release
 from accounts_migration.databases.postgres_session import PostgresSession, lock_number
 from accounts_migration.databases.provisioning import Provisioning, Throughput
@@ -64,6 +66,8 @@ _SETTINGS = {
     "synchronize_seqscans": "off",
 }
 _SECONDS_TO_CONNECT = 10
+# a COPY adds at most 64 pages at once
+_PAGES_LEFT_EMPTY = 65
 _HOSTS = re.compile(r"((\[[0-9A-Fa-f:.]+\]|[^:,@\[\]]*)(:[0-9]*)?)(,(\[[0-9A-Fa-f:.]+\]|[^:,@\[\]]*)(:[0-9]*)?)*")
 _SECRETS = {"password", "sslpassword"}
 
@@ -247,6 +251,25 @@ class PostgresTarget(Target):
             query = f"SELECT {key} FROM {name} GROUP BY 1 HAVING count(*) > 1"
         return [str(row[0]) for row in self.session.execute(f"{query} ORDER BY 1 LIMIT {MOST_KEYS_NAMED}")]
 
+    def _last_place(self, session: Session, entity: str) -> int | None:
+        """Return the number of the table's pages; None for a table that does not move in batches."""
+        return _pages(session, entity) if entity == PARTITIONED else None
+
+    def _place_of(self, session: Session, batch: BatchToLoad, before: int, loaded: int) -> str | None:
+        """Return the pages that were filled, with the batch's month; None unless these are just the loaded rows.
+
+        COPY fills the last page first, and pages that an earlier one had added and left empty.
+        """
+        bounds = month_bounds(batch.batch)
+        if bounds is None:
+            return None
+        first, behind = max(before - _PAGES_LEFT_EMPTY, 0), _pages(session, batch.entity)
+        pages = f"t.ctid >= '({first},0)' AND t.ctid < '({behind},0)'"
+        dated = f"t.{DATE_COLUMN} >= '{bounds[0]}' AND t.{DATE_COLUMN} < '{bounds[1]}'"
+        place = f"{pages} AND {dated}"
+        found = session.value(f"SELECT count(*) FROM {quoted(batch.entity)} AS t WHERE {place}")
+        return place if found == loaded else None
+
     def _before_scan(self, session: Session) -> None:
         """Read with one process: several would mix their rows."""
         session.execute("SELECT set_config('max_parallel_workers_per_gather', '0', false)")
@@ -283,6 +306,12 @@ class PostgresTarget(Target):
         for batch in batches:
             if batch.num_rows:
                 yield postgres_rows.decode(table, batch)
+
+
+def _pages(session: Session, table: str) -> int:
+    return int(
+        session.value(f"SELECT pg_relation_size('{quoted(table)}'::regclass) / current_setting('block_size')::int")
+    )
 
 
 def display_name(url: str) -> str:

@@ -91,6 +91,8 @@ class Snapshot:
         write_whole(Path(self.folder) / MANIFEST_FILE, json.dumps(asdict(self), indent=2))
 
 
+Look = Literal["integrity_check", "quick_check"]
+
 Contents = tuple[dict[str, TableManifest], list[Unmigrated]]
 """What the manifest says of the tables that are read, and what is left behind."""
 
@@ -158,7 +160,11 @@ def find_snapshot(backup_dir: Path, snapshot_id: str, sha256: str) -> Snapshot:
 
 
 def take_snapshot(
-    source: Path, backup_dir: Path, tables: Sequence[LegacyTable], amend: Callable[[Contents], Contents] = _as_found
+    source: Path,
+    backup_dir: Path,
+    tables: Sequence[LegacyTable],
+    amend: Callable[[Contents], Contents] = _as_found,
+    look: Look = "integrity_check",
 ) -> Snapshot:
     """Copy a source database in one consistent state and prove the copy whole.
 
@@ -169,12 +175,13 @@ def take_snapshot(
         backup_dir: Where the snapshot's folder goes.
         tables: The tables that are read from it.
         amend: Changes what the manifest says of the tables.
+        look: By which pragma the copy is proved whole; see `refuse_damaged`.
 
     Raises:
         MigrationError: The source cannot be read, lacks a table or column, or is damaged; the folder cannot be written.
     """
     refuse_unusable_file(source)
-    return write_snapshot(source.resolve(), backup_dir, tables, lambda path: _copy(source, path, tables), amend)
+    return write_snapshot(source.resolve(), backup_dir, tables, lambda path: _copy(source, path, tables), amend, look)
 
 
 def write_snapshot(
@@ -183,6 +190,7 @@ def write_snapshot(
     tables: Sequence[LegacyTable],
     fill: Callable[[Path], None],
     amend: Callable[[Contents], Contents] = _as_found,
+    look: Look = "integrity_check",
 ) -> Snapshot:
     """Have the copy of a source written into a new folder, prove it whole, and describe it.
 
@@ -192,6 +200,7 @@ def write_snapshot(
         tables: The tables that are read from it.
         fill: Writes the copy to a path, where nothing stands yet.
         amend: Changes what the manifest says of the tables.
+        look: By which pragma the copy is proved whole; see `refuse_damaged`.
 
     Raises:
         MigrationError: The copy is damaged; the folder cannot be written.
@@ -202,7 +211,7 @@ def write_snapshot(
         fill(path)
         with ThreadPoolExecutor(max_workers=1) as beside:
             contents = beside.submit(_contents, path, source, tables)
-            integrity = _check(path, source)
+            integrity = _check(path, source, look)
             sha256 = fingerprint(path)
             manifests, unmigrated = amend(contents.result())
         for earlier in find_snapshots(backup_dir):
@@ -260,20 +269,18 @@ def _copy(source: Path, path: Path, tables: Sequence[LegacyTable]) -> None:
         os.fsync(file.fileno())
 
 
-def _check(path: Path, source: Path | str) -> str:
-    """Return the verdict of integrity_check.
+def _check(path: Path, source: Path | str, look: Look) -> str:
+    """Return the verdict of the pragma.
 
     Raises:
         MigrationError: The structure of the file is damaged.
     """
     with open_read_only(path, immutable=True, copy_of=source) as connection:
-        remarks = refuse_damaged(connection, source, "integrity_check")
+        remarks = refuse_damaged(connection, source, look)
     return f"structure ok; {remarks:,} remarks on values" if remarks else "ok"
 
 
-def refuse_damaged(
-    connection: sqlite3.Connection, source: Path | str, look: Literal["integrity_check", "quick_check"]
-) -> int:
+def refuse_damaged(connection: sqlite3.Connection, source: Path | str, look: Look) -> int:
     """Return the number of SQLite's remarks on values, which are for the rules to judge.
 
     Args:

@@ -32,6 +32,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from accounts_migration.databases import readings, sqlite_rows, sqlite_structure, sqlite_upkeep
 from accounts_migration.databases.books import MIGRATION, Books
+from accounts_migration.databases.loads import BatchToLoad
 from accounts_migration.databases.locks import Release
 from accounts_migration.databases.provisioning import (
     BYTES_SENT,
@@ -253,6 +254,9 @@ class SqliteTarget(Target):
         if not self._has_rowid[entity]:
             return None
         return int(session.value(f"SELECT coalesce(max(rowid), 0) FROM {quoted(entity)}"))
+
+    def _place_of(self, session: Session, batch: BatchToLoad, before: int, loaded: int) -> str | None:
+        return f"t.rowid > {before} AND t.rowid <= {self._last_place(session, batch.entity)}"
 
     def _before_scan(self, session: Session) -> None:
         """Keep few pages: a scan reads each once."""

@@ -75,6 +75,7 @@ class Target(ABC):
         self.name = name
         self.books = books
         self._session: Session | None = None
+        self._place_session: Session | None = None
         self._locks_held = 0
         self._without_foreign_rows: set[str] = set()
 
@@ -90,9 +91,10 @@ class Target(ABC):
 
     def close(self) -> None:
         """Close the connection; nothing that was not committed stays."""
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+        for session in (self._session, self._place_session):
+            if session is not None:
+                session.close()
+        self._session = self._place_session = None
 
     @property
     def session(self) -> Session:
@@ -217,6 +219,10 @@ class Target(ABC):
 
     def _last_place(self, session: Session, entity: str) -> int | None:
         """Return the place behind which the next rows of the table will stand, if the engine can tell."""
+        return None
+
+    def _place_of(self, session: Session, batch: BatchToLoad, before: int, loaded: int) -> str | None:
+        """Return the SQL condition under which a row `t` was inserted behind the place; None where nobody can tell."""
         return None
 
     def _before_scan(self, session: Session) -> None:  # noqa: B027  # an engine may need nothing
@@ -399,7 +405,7 @@ class Target(ABC):
             loaded = self._insert(batch)
             changes = Changes(inserted=loaded)
             if before is not None:
-                place = f"t.rowid > {before} AND t.rowid <= {self._last_place(session, entity)}"
+                place = self._place_of(session, batch, before, loaded)
         else:
             road = "merge"
             rows = (part for part, _ in self._stored_rows(batch))
@@ -512,8 +518,14 @@ class Target(ABC):
         return self._read(entity, member_conditions(entity, batch, self.books))
 
     def scan_place(self, entity: str, place: str) -> Iterator[pa.RecordBatch]:
-        """Yield the rows that one load inserted (`BatchLoaded.place`), like `scan`."""
-        return self._read(entity, [place])
+        """Yield the rows that one load inserted (`BatchLoaded.place`), like `scan`.
+
+        On a connection that is kept for the next place, so one scan of a place must end before the next begins.
+        """
+        if self._place_session is None:
+            self._place_session = self._opened()
+            self._before_scan(self._place_session)
+        yield from self._decode(entity, self._place_session.stream(self._select(entity, place)))
 
     def defects(self, entity: str | None = None) -> Iterator[pa.RecordBatch]:
         """Yield the recorded defects, all or one entity's; the last column, `inexact`, is null."""

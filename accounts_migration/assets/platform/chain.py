@@ -26,6 +26,7 @@ from accounts_migration.assets.loading import (
     loaded_and_judged,
     refuse_unaccepted,
 )
+from accounts_migration.assets.platform.backup import COPY_BACKUP, holds_a_copy
 from accounts_migration.assets.platform.snapshot import PLATFORM_SNAPSHOT
 from accounts_migration.databases.legacy_source import read_rows
 from accounts_migration.databases.snapshot import Snapshot
@@ -115,7 +116,7 @@ def copied_asset(entity: Entity) -> dg.AssetsDefinition:
         kinds={"sql"},
         ins={"snapshot": dg.AssetIn(PLATFORM_SNAPSHOT), "rows": dg.AssetIn(cleaned_key(entity))},
         # nothing is written before all four are judged
-        deps=[*judged_keys, *(target_key(PLATFORM_ENTITIES[parent]) for parent in entity.parents)],
+        deps=[COPY_BACKUP, *judged_keys, *(target_key(PLATFORM_ENTITIES[parent]) for parent in entity.parents)],
         pool="target",
         check_specs=load_check_specs(entity),
         metadata={"dagster/column_schema": column_schema(entity)},
@@ -135,8 +136,9 @@ def copied_asset(entity: Entity) -> dg.AssetsDefinition:
         with failing_clearly():
             refuse_unaccepted(entity, rows, snapshot, policies, platform_staging_io)
             with copy_target.open() as database, database.lock():
-                # what an earlier copy wrote may be in use by now
-                if database.examine() and database.recorded_batches() and (backup := copy_backups.take_first()):
+                # a load that somebody chose alone in the UI does not wait for the asset
+                alone = not context.job_def.graph.has_node_named(COPY_BACKUP.to_python_identifier())
+                if alone and holds_a_copy(database) and (backup := copy_backups.take_first()):
                     context.log.info(f"backup {backup.backup_id}: {backup}")
                 verdicts = load_and_read_back(context, entity, database, rows, snapshot, policies)
         yield from loaded_and_judged(context, entity, verdicts)

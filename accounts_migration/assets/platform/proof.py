@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from accounts_migration.assets.constraints import constrained, reconciled
+from accounts_migration.assets.ahead import Ahead
+from accounts_migration.assets.constraints import begin_reconciliation, constrained, reconciled
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.links import target_key
 from accounts_migration.assets.platform.snapshot import PLATFORM_SNAPSHOT
@@ -19,7 +20,8 @@ from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.entities import PLATFORM_ENTITIES
 from accounts_migration.entities.policies import Policies
 from accounts_migration.platform.bookkeeping import carried_books, digest_of, read_books
-from accounts_migration.resources import TargetResource
+from accounts_migration.reconciliation.report import Reconciliation
+from accounts_migration.resources import PlatformResource, TargetResource
 
 BOOKKEEPING = dg.AssetKey(["platform", "bookkeeping"])
 COPY_CONSTRAINTS = dg.AssetKey(["platform", "constraints"])
@@ -77,11 +79,20 @@ def bookkeeping(
     kinds={"sql"},
 )
 def copy_constraints(
-    context: dg.AssetExecutionContext, copy_target: dg.ResourceParam[TargetResource]
+    context: dg.AssetExecutionContext,
+    platform: dg.ResourceParam[PlatformResource],
+    policies: dg.ResourceParam[Policies],
+    copy_target: dg.ResourceParam[TargetResource],
+    reconciling: dg.ResourceParam[Ahead[Reconciliation]],
 ) -> dg.MaterializeResult[None]:
     """Add what is missing of keys, foreign keys, checks and indexes, verify the foreign keys, analyze."""
     with failing_clearly(), copy_target.open() as database, database.lock():
         database.prepare()
+
+        def reconcile() -> Reconciliation:
+            return reconciled(platform.snapshot(), policies, copy_target, entities=PLATFORM_ENTITIES)
+
+        begin_reconciliation(context, database, PROOF, reconciling, reconcile)
         return constrained(context, database)
 
 
@@ -101,10 +112,13 @@ def proof(
     snapshot: Snapshot,
     policies: dg.ResourceParam[Policies],
     copy_target: dg.ResourceParam[TargetResource],
+    reconciling: dg.ResourceParam[Ahead[Reconciliation]],
 ) -> Iterator[dg.MaterializeResult[None]]:
     """The whole account: rows by entity and batch, control totals of both databases, references."""
     with failing_clearly():
-        found = reconciled(snapshot, policies, copy_target, entities=PLATFORM_ENTITIES)
+        found = reconciling.result(
+            context.run.run_id, lambda: reconciled(snapshot, policies, copy_target, entities=PLATFORM_ENTITIES)
+        )
         with copy_target.open() as database:
             orphans = database.referential_integrity()
             rows = {name: database.count(name) for name in PLATFORM_ENTITIES}

@@ -1,0 +1,43 @@
+"""`platform/target_backup`: a way back, before a copy overwrites what an earlier one has brought.
+
+Here: the asset. Not here: how a backup is taken and proved (`accounts_migration.operations.backup`).
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from accounts_migration.assets.failures import failing_clearly
+from accounts_migration.assets.links import cleaned_key
+from accounts_migration.assets.target_backup import backed_up, backup_check_specs
+from accounts_migration.databases.target import Target
+from accounts_migration.entities import PLATFORM_ENTITIES
+from accounts_migration.resources import BackupResource, TargetResource
+
+COPY_BACKUP = dg.AssetKey(["platform", "target_backup"])
+
+
+def holds_a_copy(database: Target) -> bool:
+    """Return whether an earlier copy has brought rows, which may be in use by now."""
+    return database.examine() and bool(database.recorded_batches())
+
+
+@dg.asset(
+    key=COPY_BACKUP,
+    group_name="platform",
+    deps=[cleaned_key(entity) for entity in PLATFORM_ENTITIES.values()],
+    pool="target",
+    kinds={"sql"},
+    check_specs=backup_check_specs(COPY_BACKUP),
+)
+def copy_backup(
+    context: dg.AssetExecutionContext,
+    copy_target: dg.ResourceParam[TargetResource],
+    copy_backups: dg.ResourceParam[BackupResource],
+) -> Iterator[dg.MaterializeResult[None]]:
+    """The database that is copied into as it is now, in BACKUP_DIR and proved, where an earlier copy stands there."""
+    with failing_clearly():
+        with copy_target.open() as database:
+            overwrites = holds_a_copy(database)
+        backup = copy_backups.take() if overwrites else None
+    yield backed_up(context, backup)
