@@ -305,6 +305,9 @@ def copy(
     target: Annotated[
         str | None, typer.Argument(metavar="TO", help="A path, sqlite:///... or postgresql://...; else COPY_TO.")
     ] = None,
+    all_tables: Annotated[
+        bool, typer.Option("--all-tables", help="Carry every other table of FROM along, as far as TO can hold it.")
+    ] = False,
     policy: PolicyOption = None,
     summary: JsonOption = None,
 ) -> None:
@@ -315,7 +318,7 @@ def copy(
 
     settings = load_settings(_policies(policy), copy_from=source, copy_to=target)
     console.refuse_unwritable(summary, "--json")
-    raise typer.Exit(0 if run(settings, summary) else 1)
+    raise typer.Exit(0 if run(settings, summary, all_tables=all_tables) else 1)
 
 
 @app.command()

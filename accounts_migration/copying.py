@@ -10,13 +10,15 @@ from contextlib import ExitStack
 
 import dagster as dg
 
+from accounts_migration.assets.links import target_key
+from accounts_migration.assets.platform.backup import COPY_BACKUP
 from accounts_migration.databases.books import COPY
 from accounts_migration.databases.target import Target
 from accounts_migration.definitions import build_defs
 from accounts_migration.entities import PLATFORM_ENTITIES
 from accounts_migration.errors import UsageError
 from accounts_migration.instance import open_instance
-from accounts_migration.jobs import COPY_JOB, COPY_PREPARE_JOB, COPY_SNAPSHOT_JOB
+from accounts_migration.jobs import COPY_ALL_JOB, COPY_JOB, COPY_PREPARE_JOB, COPY_SNAPSHOT_JOB
 from accounts_migration.migration import Outcome, account_for
 from accounts_migration.partitions import EMPTY
 from accounts_migration.resources import PlatformResource, TargetResource
@@ -24,11 +26,12 @@ from accounts_migration.runner import ranges, run_job
 from accounts_migration.settings import Settings
 
 
-def copy(settings: Settings, instance: dg.DagsterInstance | None = None) -> Outcome:
+def copy(settings: Settings, *, all_tables: bool = False, instance: dg.DagsterInstance | None = None) -> Outcome:
     """Copy COPY_FROM into COPY_TO, and prove it.
 
     Args:
         settings: Both databases, and the policies.
+        all_tables: Whether every other table comes along.
         instance: Where the runs are recorded; that of the settings where None.
 
     Raises:
@@ -54,7 +57,8 @@ def copy(settings: Settings, instance: dg.DagsterInstance | None = None) -> Outc
         if outcome.take(run_job(definitions, instance, COPY_SNAPSHOT_JOB)):
             outcome.snapshot = source.snapshot()
             outcome.batches = _batches(outcome, database)
-            _copy(outcome, definitions, instance, ranges(instance, outcome.batches))
+            job = COPY_ALL_JOB if all_tables else COPY_JOB
+            _copy(outcome, definitions, instance, job, ranges(instance, outcome.batches))
         account_for(outcome, settings, source, database, PLATFORM_ENTITIES)
     outcome.seconds = time.monotonic() - started
     return outcome
@@ -78,7 +82,11 @@ def _batches(outcome: Outcome, database: Target) -> list[str]:
 
 
 def _copy(
-    outcome: Outcome, definitions: dg.Definitions, instance: dg.DagsterInstance, spans: Sequence[Sequence[str]]
+    outcome: Outcome,
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    job: str,
+    spans: Sequence[Sequence[str]],
 ) -> None:
     """Judge everything, and load it only if every check passed."""
     # who has to mend the database needs the rejects of all entities and batches at once
@@ -86,5 +94,16 @@ def _copy(
     if not all(judged):
         return
     outcome.loaded = True
-    loaded = all(outcome.take(run_job(definitions, instance, COPY_JOB, span)) for span in spans)
+    loaded = all(
+        outcome.take(run_job(definitions, instance, job, span, assets=_assets(definitions, job, place, len(spans))))
+        for place, span in enumerate(spans)
+    )
     outcome.success = loaded and all(check.passed or check.is_warning for check in outcome.checks)
+
+
+def _assets(definitions: dg.Definitions, job: str, place: int, spans: int) -> list[dg.AssetKey]:
+    """Return what is materialized with a range of batches: the backup with the first, the proof with the last."""
+    everything = set(definitions.resolve_job_def(job).asset_layer.selected_asset_keys)
+    loads = {target_key(entity) for entity in PLATFORM_ENTITIES.values()}
+    chosen = everything if place == spans - 1 else loads | {COPY_BACKUP}
+    return sorted(chosen if place == 0 else chosen - {COPY_BACKUP})

@@ -16,6 +16,7 @@ from accounts_migration.assets.checklist import checklist
 from accounts_migration.assets.constraints import constraints
 from accounts_migration.assets.platform.backup import copy_backup
 from accounts_migration.assets.platform.chain import build_platform_chains
+from accounts_migration.assets.platform.other_tables import other_tables
 from accounts_migration.assets.platform.proof import bookkeeping, copy_constraints, proof
 from accounts_migration.assets.platform.snapshot import platform_snapshot
 from accounts_migration.assets.plausibility import plausibility
@@ -93,7 +94,15 @@ def build_defs(
             *(optimised_asset(checked), application, api, user_workflows),
             *(archive_asset(checked), checklist),
             preflight,
-            *(platform_snapshot, copy_backup, *build_platform_chains(), bookkeeping, copy_constraints, proof),
+            *(
+                platform_snapshot,
+                copy_backup,
+                *build_platform_chains(),
+                bookkeeping,
+                copy_constraints,
+                proof,
+                other_tables,
+            ),
         ],
         jobs=[*jobs, *approaches, build_rollback_job(location), *build_copy_jobs(_location(chosen.copy_to))],
         schedules=build_schedules(next(job for job in jobs if job.name == BACKUP_JOB)),

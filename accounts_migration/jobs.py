@@ -15,6 +15,7 @@ SNAPSHOT_JOB, PREPARE_JOB, LOAD_JOB, VERIFY_JOB, REPORT_JOB = "snapshot", "prepa
 BACKUP_JOB, ROLLBACK_JOB, POST_MIGRATION_JOB = "backup", "rollback", "post_migration"
 PREFLIGHT_JOB = "preflight_checklist"
 COPY_SNAPSHOT_JOB, COPY_PREPARE_JOB, COPY_JOB = "copy_snapshot", "copy_prepare", "copy"
+COPY_ALL_JOB = "copy_all_tables"
 
 TARGET_TAG = "accounts_migration/target"
 """The tag that tells of a run which target it worked on, without its password."""
@@ -29,6 +30,8 @@ _SNAPSHOT = dg.AssetSelection.assets("legacy/snapshot")
 _PREPARED = dg.AssetSelection.groups("legacy", "cleaned") - _SNAPSHOT
 _PLATFORM_SNAPSHOT = dg.AssetSelection.assets("platform/snapshot")
 _PLATFORM_JUDGED = dg.AssetSelection.key_prefixes(["platform", "judged"])
+_PLATFORM_COPIED = dg.AssetSelection.groups("platform") - _PLATFORM_SNAPSHOT - _PLATFORM_JUDGED
+_OTHER_TABLES = dg.AssetSelection.assets("platform/other_tables")
 _CONTENT = dg.AssetSelection.assets("validation/content")
 _SECOND_READING = dg.AssetSelection.assets("validation/second_reading")
 _REPORTED = dg.AssetSelection.assets("validation/plausibility", "validation/report")
@@ -93,8 +96,13 @@ def build_copy_jobs(target: str | None = None) -> list[UnresolvedAssetJobDefinit
         ),
         job(
             COPY_JOB,
-            dg.AssetSelection.groups("platform") - _PLATFORM_SNAPSHOT - _PLATFORM_JUDGED,
+            _PLATFORM_COPIED - _OTHER_TABLES,
             "Load what was judged into the other database, add the constraints, prove everything.",
+        ),
+        job(
+            COPY_ALL_JOB,
+            _PLATFORM_COPIED,
+            "Load what was judged and carry every other table along, add the constraints, prove everything.",
         ),
     ]
 

@@ -18,9 +18,10 @@ from accounts_migration.databases.bookkeeping import Snapshot as RecordedSnapsho
 from accounts_migration.databases.books import COPY, MIGRATION, Books
 from accounts_migration.databases.files import write_whole
 from accounts_migration.databases.legacy_source import LegacyTable
-from accounts_migration.databases.platform_snapshot import Origin, take_platform_snapshot
+from accounts_migration.databases.other_tables import Origin
+from accounts_migration.databases.platform_snapshot import KeptState, take_platform_snapshot
 from accounts_migration.databases.snapshot import Snapshot, find_snapshot, read_manifest, take_snapshot
-from accounts_migration.databases.target import Target, open_target, target_location
+from accounts_migration.databases.target import Target, open_target, target_location, target_path
 from accounts_migration.entities import ENTITIES, Entity
 from accounts_migration.errors import MigrationError, UsageError
 from accounts_migration.operations.backup import Backup, forget_old_backups, list_backups, take_backup
@@ -168,7 +169,7 @@ class PlatformResource(SourceResource):
         """Remember the address; nothing is opened yet. The present snapshot is remembered apart from legacy ones."""
         super().__init__(backups, home / "copies")
         self._url = url
-        self._origin = Origin()
+        self._state = KeptState()
 
     @property
     def is_named(self) -> bool:
@@ -193,19 +194,24 @@ class PlatformResource(SourceResource):
         """Return the absolute path, or the URL without its password."""
         return target_location(self.url)
 
-    @property
-    def exported(self) -> str | None:
-        """Return the id under which the state of the snapshot, taken by this process, can be read in PostgreSQL."""
-        return self._origin.exported
+    def origin(self) -> Origin:
+        """Return where further tables are read: in PostgreSQL in the state of the snapshot that this process took.
+
+        Raises:
+            MigrationError: No snapshot was taken yet.
+        """
+        if target_path(self.url) is not None:
+            return Origin(self.snapshot().path)
+        return Origin(self.url, self._state.exported)
 
     def _taken(self) -> Snapshot:
         self.close()
-        snapshot, self._origin = take_platform_snapshot(self.url, self._backups)
+        snapshot, self._state = take_platform_snapshot(self.url, self._backups)
         return snapshot
 
     def close(self) -> None:
         """Let go of the state that was kept for further tables."""
-        self._origin.close()
+        self._state.close()
 
 
 class TargetResource:

@@ -16,6 +16,14 @@ from dagster._core.workspace.load_target import ModuleTarget, PyProjectFileTarge
 from accounts_migration.definitions import build_defs
 from accounts_migration.settings import Settings
 
+PARENTS: dict[str, list[str]] = {
+    "product": [],
+    "customer": [],
+    "account": ["customer", "product"],
+    "transaction": ["account"],
+}
+JUDGED = [f"platform/judged/{entity}" for entity in PARENTS]
+COPIED = sorted(f"platform/{entity}" for entity in PARENTS)
 ASSETS = {
     "assessment/volumes": ("assessment", ["legacy/snapshot"]),
     "assessment/profile": ("assessment", ["legacy/snapshot"]),
@@ -63,6 +71,26 @@ ASSETS = {
         "target",
         ["cleaned/transactions", "legacy/snapshot", "operations/target_backup", "preflight", "target/account"],
     ),
+    **{
+        f"platform/judged/{entity}": (
+            "platform",
+            sorted(["platform/snapshot", *(f"platform/judged/{parent}" for parent in parents)]),
+        )
+        for entity, parents in PARENTS.items()
+    },
+    **{
+        f"platform/{entity}": (
+            "platform",
+            sorted(["platform/snapshot", "platform/target_backup", *JUDGED, *(f"platform/{one}" for one in parents)]),
+        )
+        for entity, parents in PARENTS.items()
+    },
+    "platform/snapshot": ("platform", []),
+    "platform/target_backup": ("platform", sorted(JUDGED)),
+    "platform/bookkeeping": ("platform", sorted([*COPIED, "platform/snapshot"])),
+    "platform/constraints": ("platform", COPIED),
+    "platform/other_tables": ("platform", ["platform/constraints", "platform/snapshot"]),
+    "platform/proof": ("platform", ["platform/bookkeeping", "platform/constraints", "platform/snapshot"]),
     "target/constraints": ("target", ["target/account", "target/customer", "target/product", "target/transaction"]),
     "validation/referential_integrity": ("validation", ["target/constraints"]),
     "validation/content": ("validation", ["legacy/snapshot", "target/constraints"]),
@@ -106,12 +134,25 @@ ASSETS = {
         ],
     ),
 }
-PARTITIONED = {"legacy/transactions", "cleaned/transactions", "target/transaction"}
+PARTITIONED = {
+    "legacy/transactions",
+    "cleaned/transactions",
+    "target/transaction",
+    "platform/judged/transaction",
+    "platform/transaction",
+}
 WRITERS = {"target/product", "target/customer", "target/account", "target/transaction", "target/constraints"}
-POOLED = WRITERS | {"operations/target_backup", "post_migration/optimised"}
+COPIERS = {*COPIED, "platform/target_backup", "platform/bookkeeping", "platform/constraints", "platform/other_tables"}
+POOLED = WRITERS | COPIERS | {"operations/target_backup", "post_migration/optimised"}
 CLEANED_CHECKS = {"pandera_schema": True, "rejects_within_policy": True, "accounting_law": True}
 TARGET_CHECKS = {"accounting_law": False, "control_totals": False, "content": False}
 CHECKS = {
+    **dict.fromkeys(JUDGED, CLEANED_CHECKS),
+    **dict.fromkeys(COPIED, TARGET_CHECKS),
+    "platform/target_backup": {"restored_and_compared": False},
+    "platform/bookkeeping": {"arrived": False},
+    "platform/other_tables": {"equal": False},
+    "platform/proof": {"accounting_law": False, "control_totals": False, "complete": False, "no_orphans": False},
     "assessment/dry_run": {"accounting_law": False, "rejects_within_policy": False},
     "assessment/plan": {"disk_space": False},
     "cleaned/products": CLEANED_CHECKS,
@@ -228,6 +269,13 @@ JOBS = {
         "post_migration/checklist",
     },
 }
+COPYING = {"platform/target_backup", *COPIED, "platform/bookkeeping", "platform/constraints", "platform/proof"}
+COPY_JOBS = {
+    "copy_snapshot": {"platform/snapshot"},
+    "copy_prepare": set(JUDGED),
+    "copy": COPYING,
+    "copy_all_tables": COPYING | {"platform/other_tables"},
+}
 APPROACHES = ["big_bang", "phase_1_reference", "phase_2_accounts", "phase_3_history", "phase_4_recent"]
 CHAINS = [
     ("legacy/products", "cleaned/products", "target/product"),
@@ -240,7 +288,10 @@ CHAINS = [
 @pytest.fixture(scope="module")
 def definitions(tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
     home = tmp_path_factory.mktemp("home")
-    return build_defs(settings=Settings(source_db=home / "legacy.db", target_db="t.db", migration_home=home))
+    settings = Settings(
+        source_db=home / "legacy.db", target_db="t.db", copy_from="from.db", copy_to="to.db", migration_home=home
+    )
+    return build_defs(settings=settings)
 
 
 @pytest.fixture(scope="module")
@@ -308,14 +359,14 @@ def test_every_check_is_described(graph: Any) -> None:
     assert undescribed == []
 
 
-@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("job", JOBS | COPY_JOBS)
 def test_a_job_selects(definitions: dg.Definitions, job: str) -> None:
     layer = definitions.resolve_job_def(job).asset_layer
-    assert {key.to_user_string() for key in layer.selected_asset_keys} == JOBS[job]
+    assert {key.to_user_string() for key in layer.selected_asset_keys} == (JOBS | COPY_JOBS)[job]
 
 
 def test_the_jobs_stand_in_the_order_of_a_migration(definitions: dg.Definitions) -> None:
-    assert [job.name for job in definitions.jobs or []] == [*JOBS, *APPROACHES, "rollback"]
+    assert [job.name for job in definitions.jobs or []] == [*JOBS, *APPROACHES, "rollback", *COPY_JOBS]
 
 
 @pytest.mark.parametrize("name", APPROACHES)
@@ -332,13 +383,14 @@ def test_the_one_sensor_starts_the_later_phases(definitions: dg.Definitions) -> 
 
 
 def test_every_job_is_described(definitions: dg.Definitions) -> None:
-    jobs = [definitions.resolve_job_def(name) for name in JOBS]
-    assert [bool(job.description) for job in jobs] == [True] * len(JOBS)
+    jobs = [definitions.resolve_job_def(name) for name in JOBS | COPY_JOBS]
+    assert [bool(job.description) for job in jobs] == [True] * len(JOBS | COPY_JOBS)
 
 
 def test_every_job_names_its_target_by_an_absolute_path(definitions: dg.Definitions) -> None:
-    tags = {name: definitions.resolve_job_def(name).tags.get("accounts_migration/target") for name in JOBS}
-    assert tags == dict.fromkeys(JOBS, str(Path("t.db").resolve()))
+    tags = {name: definitions.resolve_job_def(name).tags.get("accounts_migration/target") for name in JOBS | COPY_JOBS}
+    expected = dict.fromkeys(JOBS, str(Path("t.db").resolve())) | dict.fromkeys(COPY_JOBS, str(Path("to.db").resolve()))
+    assert tags == expected
 
 
 def test_the_definitions_validate(definitions: dg.Definitions) -> None:

@@ -12,12 +12,13 @@ from accounts_migration.resources import PlatformResource, TargetResource
 from accounts_migration.settings import Settings
 
 
-def copy(settings: Settings, summary: Path | None) -> bool:
+def copy(settings: Settings, summary: Path | None, *, all_tables: bool) -> bool:
     """Copy COPY_FROM into COPY_TO, show what came of it, and return whether everything holds.
 
     Args:
         settings: Both databases.
         summary: Where the outcome is written as JSON, too.
+        all_tables: Whether every other table comes along.
 
     Raises:
         MigrationError: See `accounts_migration.copying.copy`.
@@ -26,7 +27,7 @@ def copy(settings: Settings, summary: Path | None) -> bool:
     log = logs.start_log(settings.logs, quiet=False)
     logs.note_work("copy", source, TargetResource(settings.copy_to).location)
     logs.note(f"policies other than the default: {settings.policies.model_dump_json(exclude_defaults=True)}")
-    outcome = told(settings, "copy", "COPIED", lambda: run(settings))
+    outcome = told(settings, "copy", "COPIED", lambda: run(settings, all_tables=all_tables))
     console.show_outcome(outcome, log, "COPIED")
     if summary:
         console.write_json(outcome, summary)

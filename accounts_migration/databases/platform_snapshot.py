@@ -44,8 +44,8 @@ ROWS_PER_READ = 10_000
 
 
 @dataclass
-class Origin:
-    """Where further tables of the same state can be read, until it is closed.
+class KeptState:
+    """The state that a snapshot was taken of, in which further tables can be read until it is closed.
 
     `exported` is the PostgreSQL snapshot id for `SET TRANSACTION SNAPSHOT`; None for SQLite, whose copy is a file.
     """
@@ -61,7 +61,7 @@ class Origin:
             self.exported = None
 
 
-def take_platform_snapshot(url: str, backup_dir: Path) -> tuple[Snapshot, Origin]:
+def take_platform_snapshot(url: str, backup_dir: Path) -> tuple[Snapshot, KeptState]:
     """Copy the entities' tables and the migration's bookkeeping in one consistent state, and prove the copy whole.
 
     An unchanged source gives the snapshot taken before.
@@ -76,7 +76,7 @@ def take_platform_snapshot(url: str, backup_dir: Path) -> tuple[Snapshot, Origin
     path = target_path(url)
     if path is not None:
         # rows are read from the tables alone, and their indexes built anew
-        return take_snapshot(path, backup_dir, PLATFORM_TABLES, _without_handled, "quick_check"), Origin()
+        return take_snapshot(path, backup_dir, PLATFORM_TABLES, _without_handled, "quick_check"), KeptState()
     session = open_session(url)
     session.what = f"Cannot read the source database {session.target_name}"
     try:
@@ -91,7 +91,7 @@ def _without_handled(contents: Contents) -> Contents:
     return tables, [one for one in unmigrated if one.column or one.table.lower() not in HANDLED]
 
 
-def _of_postgres(session: PostgresSession, name: str, backup_dir: Path) -> tuple[Snapshot, Origin]:
+def _of_postgres(session: PostgresSession, name: str, backup_dir: Path) -> tuple[Snapshot, KeptState]:
     session.execute("SELECT set_config('DateStyle', 'ISO, YMD', false), set_config('extra_float_digits', '0', false)")
     session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     exported = str(session.value("SELECT pg_export_snapshot()"))
@@ -109,7 +109,7 @@ def _of_postgres(session: PostgresSession, name: str, backup_dir: Path) -> tuple
         }
         return tables, list(_unmigrated(session, types))
 
-    return write_snapshot(name, backup_dir, PLATFORM_TABLES, fill, amend, "quick_check"), Origin(session, exported)
+    return write_snapshot(name, backup_dir, PLATFORM_TABLES, fill, amend, "quick_check"), KeptState(session, exported)
 
 
 def _types(session: Session) -> dict[str, dict[str, str]]:
