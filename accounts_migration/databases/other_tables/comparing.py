@@ -275,7 +275,7 @@ class _Parted:
         """Find the partners of the rows."""
         for part in range(_PARTS):
             expected, held = self._read(0, part), self._read(1, part)
-            for key in expected.keys() | held.keys():
+            for key in {**expected, **held}:
                 _compare_key(found, expected.get(key, []), held.get(key, []))
 
     def _file(self, side: int, part: int) -> IO[str]:

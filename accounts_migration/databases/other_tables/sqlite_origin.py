@@ -45,6 +45,14 @@ _CONSTRAINT = re.compile(
     rf"\(((?:\s*(?:{_NAME.pattern})\s*,?)+)\)",
     re.IGNORECASE,
 )
+_REFERENCE = re.compile(
+    rf"(?:\bCONSTRAINT\s+(?P<name>{_NAME.pattern})\s+"
+    rf"(?:FOREIGN\s+KEY\s*\((?:\s*(?:{_NAME.pattern})\s*,?)+\)\s*)?)?\bREFERENCES\b",
+    re.IGNORECASE,
+)
+_DEFERRAL = re.compile(
+    r"(?P<never>\bNOT\s+)?\bDEFERRABLE\b(?:\s+INITIALLY\s+(?P<when>DEFERRED|IMMEDIATE))?", re.IGNORECASE
+)
 _CLAUSES = {
     "collation": re.compile(r"""\bCOLLATE\s+["'`\[]?(?!BINARY\b)\w+""", re.IGNORECASE),
     "conflict clause": re.compile(r"\bON\s+CONFLICT\s+(?!ABORT\b)\w+", re.IGNORECASE),
@@ -280,21 +288,33 @@ class _Table:
             )
 
     def _references(self) -> Iterator[FoundReference]:
-        for one in self._inspector.get_foreign_keys(self._name):
-            options = one.get("options", {})
-            actions = [f"{words} {options[key]}" for key, words in _ACTIONS.items() if options.get(key)]
-            if options.get("deferrable"):
-                actions.append("DEFERRABLE")
-            if options.get("initially"):
-                actions.append(f"INITIALLY {options['initially']}")
-            columns = tuple(one["constrained_columns"])
-            yield FoundReference(
-                one["name"] or self._names.get(("FOREIGN KEY", columns)),
-                columns,
-                one["referred_table"],
-                tuple(one["referred_columns"]),
-                " ".join(actions),
+        rows = self._session.execute(
+            'SELECT id, "table", "from", "to", on_update, on_delete FROM pragma_foreign_key_list($1) ORDER BY id, seq',
+            (self._name,),
+        )
+        told = _words_of_references(self._text)
+        numbers = sorted({row[0] for row in rows})
+        if len(told) != len(numbers):
+            self._not_carried.append(
+                NotCarried("deferral", f"of foreign keys of table {self._name}", "it is not clear")
             )
+            told = [(None, "")] * len(numbers)
+        # the catalogue counts from the one that the schema declares last
+        for number, (name, deferral) in zip(numbers, reversed(told), strict=True):
+            parts = [row for row in rows if row[0] == number]
+            _, parent, _, column, on_update, on_delete = parts[0]
+            actions = [f"ON DELETE {on_delete}", f"ON UPDATE {on_update}"]
+            yield FoundReference(
+                name,
+                tuple(own for _, _, own, *_ in parts),
+                parent,
+                self._key_of(parent) if column is None else tuple(column for _, _, _, column, *_ in parts),
+                " ".join([*(action for action in actions if not action.endswith("NO ACTION")), deferral]).strip(),
+            )
+
+    def _key_of(self, parent: str) -> tuple[str, ...]:
+        rows = self._session.execute("SELECT name FROM pragma_table_info($1) WHERE pk ORDER BY pk", (parent,))
+        return tuple(name for (name,) in rows)
 
     def _identity(self) -> Identity | None:
         """Return the alias of the rowid, if the table has one: then no index makes its key."""
@@ -328,14 +348,25 @@ def _names_of_constraints(text: str) -> Iterator[tuple[tuple[str, tuple[str, ...
         yield (" ".join(kind.upper().split()), tuple(map(_unquoted, _NAME.findall(columns)))), _unquoted(name)
 
 
+def _words_of_references(text: str) -> list[tuple[str | None, str]]:
+    """Return the name and the deferral, as SQL, of each foreign key in the order in which a schema declares them."""
+    starts = list(_REFERENCE.finditer(text))
+    words = []
+    ends = [*(following.start() for following in starts[1:]), len(text)]
+    for start, end in zip(starts, ends[: len(starts)], strict=True):
+        deferral = _DEFERRAL.search(text, start.end(), end)
+        said = ""
+        if deferral and not deferral["never"]:
+            said = "DEFERRABLE" + (f" INITIALLY {deferral['when'].upper()}" if deferral["when"] else "")
+        words.append((_unquoted(start["name"]) if start["name"] else None, said))
+    return words
+
+
 def _unquoted(name: str) -> str:
     quote = name[0]
     if quote == "[":
         return name[1:-1]
     return name[1:-1].replace(quote * 2, quote) if quote in '"`' else name
-
-
-_ACTIONS = {"ondelete": "ON DELETE", "onupdate": "ON UPDATE"}
 
 
 def _questions(declared: _Declared, observed: _Observed) -> dict[str, str]:
