@@ -11,6 +11,9 @@ LEAST_GAIN_OVER_GUIDE = 5
 SMALL_ACCOUNTS, SMALL_TRANSACTIONS, MOST_SECONDS_SMALL = 10_000, 100_000, 12
 MOST_TIMES_FLOOR = {1_000_000: {"postgres": 5, "sqlite": 3}, 5_000_000: {"postgres": 3, "sqlite": 2}}
 
+MOST_TIMES_PGLOADER = {"postgres": 1, "sqlite": 1.5}
+"""A copy that verifies every row against pgloader's plain one into PostgreSQL; `sqlite` is the way back."""
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -51,6 +54,11 @@ def bars(rows: int, seconds: Mapping[str, float], megabytes: Mapping[str, float]
     if rows >= max(MOST_TIMES_FLOOR):
         ratio = _ratio(seconds.get("command postgres"), seconds.get("pgloader"))
         found.append(Bar("postgres: command / pgloader", ratio, 1, "x"))
+    if sizes:
+        for engine, most in MOST_TIMES_PGLOADER.items():
+            ratio = _ratio(seconds.get(f"copy {engine}"), seconds.get("pgloader copy"))
+            found.append(Bar(f"{engine}: copy / pgloader of the same database", ratio, most, "x"))
+            found.append(Bar(f"{engine}: peak memory, copy", megabytes.get(f"copy {engine}"), MOST_MEGABYTES, "MB"))
     for engine in ("postgres", "sqlite"):
         small = seconds.get(f"small command {engine}")
         found.append(Bar(f"{engine}: {SMALL_TRANSACTIONS:,} transactions", small, MOST_SECONDS_SMALL, "s"))

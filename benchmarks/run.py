@@ -21,6 +21,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg
+from psycopg import sql
 from rich.console import Console
 from rich.table import Table
 
@@ -30,7 +31,7 @@ from benchmarks.bars import SMALL_ACCOUNTS, SMALL_TRANSACTIONS, Bar, bars
 from benchmarks.processes import Measured, measured
 
 FOLDER = Path("var/benchmark")
-PARTS = ("command", "floor", "guide", "pgloader")
+PARTS = ("command", "floor", "guide", "pgloader", "copy")
 ENGINES = ("postgres", "sqlite")
 OUT = Console()
 Turn = Callable[[], None]
@@ -91,12 +92,14 @@ class Benchmark:
         """Time the whole command, with a state folder of its own, and what verifies its target."""
         with self._scratch() as scratch:
             target = self._empty_database() if engine == "postgres" else str(scratch / "target.db")
-            environment = _environment() | {"MIGRATION_HOME": str(scratch / "home")}
             for way, word in ((name, "migrate"), (name.replace("command", "verify"), "verify")):
-                words: list[str | Path] = [_program("accounts-migration"), word, source, target]
-                # run elsewhere: a .env or policy file of the working folder must not take part
-                done = self._done(words, folder=scratch, environment=environment)
+                done = self._command([_program("accounts-migration"), word, source, target], scratch)
                 self.figures.add(way, done.seconds, done.megabytes)
+
+    def _command(self, words: Sequence[str | Path], scratch: Path) -> Measured:
+        # run elsewhere: a .env or policy file of the working folder must not take part
+        environment = _environment() | {"MIGRATION_HOME": str(scratch / "home")}
+        return self._done(words, folder=scratch, environment=environment)
 
     def floor(self, engine: str, source: Path) -> None:
         """Time the floor."""
@@ -116,21 +119,44 @@ class Benchmark:
             done = self._module("guide", "postgres", target, self._empty_database())
             self.figures.add("guide postgres", _seconds(done), done.megabytes)
 
+    def platform(self, source: Path) -> Path:
+        """Return the SQLite target that a source was migrated into, written once."""
+        path = source.with_name(source.name.replace("legacy", "platform"))
+        if not path.exists():
+            OUT.print("migrating the source into the database that is copied")
+            with self._scratch() as scratch:
+                target = scratch / "target.db"
+                self._command([_program("accounts-migration"), "migrate", source, target], scratch)
+                target.rename(path)
+        return path
+
+    def copies(self, platform: Path) -> None:
+        """Time the copy of a platform database from SQLite to PostgreSQL, and the way back."""
+        with self._scratch() as scratch:
+            there, back = self._empty_database(), scratch / "back.db"
+            for way, origin, target in (("copy postgres", platform, there), ("copy sqlite", there, back)):
+                done = self._command([_program("accounts-migration"), "copy", origin, target], scratch)
+                self.figures.add(way, done.seconds, done.megabytes)
+
     def pgloader(self, program: str, source: Path, rows: int) -> None:
         """Time pgloader copying the four legacy tables as they are."""
+        self._pgloader(program, "pgloader", source, rows, "legacy_transactions")
+
+    def pgloader_of_platform(self, program: str, platform: Path, rows: int) -> None:
+        """Time pgloader copying a platform database as it is, with its keys and indexes."""
+        self._pgloader(program, "pgloader copy", platform, rows, "transaction")
+
+    def _pgloader(self, program: str, way: str, source: Path, rows: int, table: str) -> None:
         parts = urlsplit(self._empty_database())
         sockets = parse_qs(parts.query)["host"][0]
         target = f"postgresql://{parts.username}@unix:{sockets}:5432{parts.path}"
         done = self._done([program, f"sqlite://{source}", target], folder=self.folder)
-        self.figures.add("pgloader", done.seconds, done.megabytes)
-        copied = self._rows_of_legacy_transactions()
+        self.figures.add(way, done.seconds, done.megabytes)
+        with psycopg.connect(self.url) as connection:
+            row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))).fetchone()
+        copied = row[0] if row else 0
         if copied != rows:
             raise Failed(f"pgloader copied {copied:,} of {rows:,} transactions; see {self.log}")
-
-    def _rows_of_legacy_transactions(self) -> int:
-        with psycopg.connect(self.url) as connection:
-            row = connection.execute("SELECT count(*) FROM legacy_transactions").fetchone()
-        return row[0] if row else 0
 
     def _empty_database(self) -> str:
         with psycopg.connect(self.url, autocommit=True) as connection:
@@ -176,6 +202,7 @@ def _environment() -> dict[str, str]:
     settings = (
         "SOURCE_DB",
         "TARGET_DB",
+        "COPY_",
         "BACKUP_DIR",
         "LOG_DIR",
         "STAGING",
@@ -200,6 +227,11 @@ def _turns(benchmark: Benchmark, words: argparse.Namespace, source: Path, pgload
             turns.append(partial(benchmark.floor, engine, source))
     if pgloader:
         turns.append(partial(benchmark.pgloader, pgloader, source, words.rows))
+    if "copy" in words.parts:
+        platform = benchmark.platform(source)
+        turns.append(partial(benchmark.copies, platform))
+        if pgloader:
+            turns.append(partial(benchmark.pgloader_of_platform, pgloader, platform, words.rows))
     return turns
 
 
