@@ -20,6 +20,7 @@ from accounts_migration.databases.books import COPY, MIGRATION
 from accounts_migration.databases.legacy_source import LegacyTable, Unmigrated, incomplete, open_read_only
 from accounts_migration.databases.postgres_session import PostgresSession
 from accounts_migration.databases.postgres_target import display_name, open_session
+from accounts_migration.databases.schema_versions.known import VERSION_TABLE
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.snapshot import Contents, Snapshot, take_snapshot, write_snapshot
 from accounts_migration.databases.sqlite_session import SqliteSession
@@ -28,7 +29,7 @@ from accounts_migration.databases.target_schema import ENTITIES, column_names, q
 from accounts_migration.errors import MigrationError
 from accounts_migration.legacy_values import LegacyValue, UndecodableText
 
-HANDLED = frozenset({*ENTITIES, *MIGRATION.tables, *COPY.tables, "alembic_version"})
+HANDLED = frozenset({*ENTITIES, *MIGRATION.tables, *COPY.tables, VERSION_TABLE})
 """The tables that a copy knows: the entities', and the bookkeeping of migrations, copies and the schema's versions."""
 
 
