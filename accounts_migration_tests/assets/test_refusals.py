@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from accounts_migration.databases.schema_versions.changing import downgrade
 from accounts_migration.databases.target import open_target
 
 TRANSACTIONS = ("legacy/transactions", "cleaned/transactions", "target/transaction")
@@ -269,3 +270,18 @@ def test_a_batch_that_failed_in_a_range_passes_alone_when_it_is_mended(
         assert migration.run(job="prepare", batch="2024-02").success
         stored = migration.checks("cleaned/transactions")
         assert stored["rejects_within_policy", "2024-02"] == "SUCCEEDED"
+
+
+def test_a_load_by_hand_into_a_target_of_an_older_version_is_refused(
+    target: str, tmp_path: Path, open_migration: Callable[..., Any]
+) -> None:
+    with open_migration(tmp_path, target) as migration:
+        migration.migrate()
+        books = migration.books()
+        with open_target(target) as opened:
+            downgrade(opened, "0001")
+        run = migration.run("target/product")
+        assert not run.success
+        [refused] = migration.refusals(run).values()
+        assert "its tables are at version 0001, and this program writes version 0002" in refused
+        assert migration.books() == books
