@@ -18,7 +18,9 @@ PERSONAL_COLUMNS = frozenset({"first_name", "last_name", "email_address", "phone
 """Legacy columns whose values name or reach a person; a description is free text and may do so, too."""
 
 PERSONAL_TARGET_COLUMNS = frozenset({"first_name", "last_name", "email", "phone", "reference"})
-"""The same of the target's columns."""
+"""The same of the target's columns, which a copy reads as its source."""
+
+_PERSONAL = PERSONAL_COLUMNS | PERSONAL_TARGET_COLUMNS
 
 _SHAPE = frozenset(" " + string.punctuation)
 
@@ -76,11 +78,11 @@ def masked(value: str | None) -> str | None:
 def without_personal_data(defect: Mapping[str, LegacyValue]) -> dict[str, LegacyValue]:
     """Return a defect row (columns of DEFECT_SCHEMA) with personal values masked."""
     shown = dict(defect)
-    if shown["column"] in PERSONAL_COLUMNS:
+    if shown["column"] in _PERSONAL:
         for name in ("old_value", "new_value"):
             shown[name] = masked(shown[name])  # type: ignore[arg-type]  # both columns are text
     row = json.loads(str(shown["source_row"]))
-    hidden = {name: _hidden(value) if name in PERSONAL_COLUMNS else value for name, value in row.items()}
+    hidden = {name: _hidden(value) if name in _PERSONAL else value for name, value in row.items()}
     shown["source_row"] = json.dumps(hidden, ensure_ascii=False)
     return shown
 

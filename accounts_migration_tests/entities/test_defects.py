@@ -66,6 +66,18 @@ def test_the_new_value_of_a_personal_column_is_masked(tmp_path: Path) -> None:
     assert record["new_value"] == "xxxx 9 " + "x" * 193
 
 
+@pytest.mark.parametrize("column", ["first_name", "last_name", "email", "phone", "reference"])
+def test_personal_columns_of_the_platform_are_masked_too(column: str) -> None:
+    """A copy reads them as its source."""
+    row = {column: "Ada 1", "created_at": "2020-01-02"}
+    record: dict[str, LegacyValue] = dict.fromkeys(DEFECT_SCHEMA.names) | {
+        "column": column, "old_value": "Ada 1", "new_value": "Ada", "source_row": json.dumps(row),
+    }  # fmt: skip
+    hidden = without_personal_data(record)
+    assert (hidden["old_value"], hidden["new_value"]) == ("xxx 9", "xxx")
+    assert json.loads(str(hidden["source_row"])) == {column: "xxx 9", "created_at": "2020-01-02"}
+
+
 def test_what_is_not_personal_is_shown(tmp_path: Path) -> None:
     (record,) = shown(tmp_path, "customer", [{"created_date": "soon", "phone_number": None}])
     assert (record["source_key"], record["column"], record["old_value"]) == ("1", "created_date", "soon")
