@@ -325,6 +325,9 @@ def copy(
 def defects(
     target: TargetUrl = None,
     entity: Annotated[str | None, typer.Option(help="Only this entity.")] = None,
+    of_copy: Annotated[
+        bool, typer.Option("--copy", help="Those of the last copy into TARGET (COPY_TO where left out).")
+    ] = False,
     form: Annotated[Format, typer.Option("--format", help="How to list.")] = Format.table,
     show_personal_data: Annotated[
         bool, typer.Option("--show-personal-data", help="Show names, e-mail, phone and texts unmasked.")
@@ -336,7 +339,8 @@ def defects(
 ) -> None:
     """List the rejected, excluded and repaired rows of TARGET as work to be done: most money at stake first."""
     from accounts_migration import console, listings
-    from accounts_migration.entities import ENTITIES
+    from accounts_migration.databases.books import COPY, MIGRATION
+    from accounts_migration.entities import ENTITIES, PLATFORM_ENTITIES
     from accounts_migration.resources import TargetResource
     from accounts_migration.settings import load_settings
     from accounts_migration.worklist import worklist
@@ -348,9 +352,11 @@ def defects(
             remedy=f"Name one of {', '.join(ENTITIES)}",
         )
     console.refuse_unwritable(output, "--output")
-    settings = load_settings(target_db=target)
-    with TargetResource(settings.target_db).open() as database, listings.destination(output) as file:
-        listings.WRITERS[form.value](worklist(database, entity, show_personal_data=show_personal_data), file)
+    settings = load_settings(copy_to=target) if of_copy else load_settings(target_db=target)
+    resource = TargetResource(settings.copy_to, COPY) if of_copy else TargetResource(settings.target_db, MIGRATION)
+    entities = PLATFORM_ENTITIES if of_copy else ENTITIES
+    with resource.open() as database, listings.destination(output) as file:
+        listings.WRITERS[form.value](worklist(database, entities, entity, show_personal_data=show_personal_data), file)
 
 
 @app.command("demo-source")

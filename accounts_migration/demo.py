@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from accounts_migration import console, listings, logs, migration
 from accounts_migration.databases.embedded_postgres import embedded_postgres
 from accounts_migration.demo_source import write_demo_source
+from accounts_migration.entities import ENTITIES
 from accounts_migration.resources import TargetResource
 from accounts_migration.settings import load_settings
 from accounts_migration.worklist import worklist
@@ -50,7 +51,7 @@ def run_demo(engine: str, accounts: int, transactions: int) -> int:
             # the embedded server stops with the demo, so what it holds of defects is written beside it
             path = folder / "defects.csv"
             with TargetResource(target).open() as database, listings.destination(path) as file:
-                listings.write_csv(worklist(database, None, show_personal_data=False), file)
+                listings.write_csv(worklist(database, ENTITIES, None, show_personal_data=False), file)
             console.OUT.print(f"All defects, most money at stake first, personal data masked: {path}", soft_wrap=True)
         console.show_outcome(outcome, log, "MIGRATED")
     if engine == "postgres":

@@ -14,10 +14,10 @@ from contextlib import closing
 from itertools import groupby
 
 from accounts_migration.databases.target import Target
-from accounts_migration.entities import ENTITIES
+from accounts_migration.entities import Entity
 from accounts_migration.entities.defects import REJECTED, without_personal_data
 from accounts_migration.entities.remedies import remedy
-from accounts_migration.entities.values import entity_key, money
+from accounts_migration.entities.values import entity_key, money, text
 from accounts_migration.errors import MigrationError
 from accounts_migration.legacy_values import LegacyValue, read_source_row
 from accounts_migration.reconciliation.amounts import amount
@@ -28,41 +28,56 @@ FIELDS = (
 )
 """The fields of a line. `money_at_stake` is an amount with two decimals, None where it cannot be read."""
 
-_MONEY = {"account": "current_balance", "transaction": "trans_amount"}
-_HELD_BACK = ENTITIES["account"]
+_MONEY = {
+    "legacy_accounts": "current_balance",
+    "legacy_transactions": "trans_amount",
+    "account": "balance",
+    "transaction": "amount",
+}
+"""Source table -> the column of the money at stake."""
+
 _ROWS_AT_ONCE = 4096
 
 _RECORDED = tuple(name for name in FIELDS if name not in ("money_at_stake", "remedy"))
 _COLUMNS = ", ".join(f'"{name}"' for name in _RECORDED)
 _TABLES = f"""
-CREATE TABLE defect ({_COLUMNS}, stake TEXT, own_key INTEGER);
+CREATE TABLE defect ({_COLUMNS}, stake TEXT, own_key);
 CREATE INDEX defect_own_key ON defect (entity, own_key) WHERE own_key IS NOT NULL;
-CREATE TABLE held_back (parent TEXT, parent_key INTEGER, cents INTEGER);
+CREATE TABLE held_back (parent TEXT, parent_key, cents INTEGER);
 """
 
 _Row = dict[str, LegacyValue]
 
 
-def worklist(target: Target, entity: str | None, *, show_personal_data: bool) -> Iterator[_Row]:
+def worklist(
+    target: Target, entities: Mapping[str, Entity], entity: str | None, *, show_personal_data: bool
+) -> Iterator[_Row]:
     """Yield the defects of all entities or of one, those with the most money at stake first.
 
     At stake are the balance of an account and the amount of a transaction, without sign, as contract section 4 reads
     them; of a rejected customer or product the balances of the accounts that are rejected with it (PARENT_REJECTED).
 
+    Args:
+        target: The target, opened with the books of what was done: a migration or a copy.
+        entities: The four entities as the source of that holds them.
+        entity: The name of one of them; None for all.
+        show_personal_data: Whether personal data is not masked.
+
     Yields:
-        Lines with FIELDS; personal data masked unless shown.
+        Lines with FIELDS.
 
     Raises:
         MigrationError: The target cannot be read, or there is no room for temporary files.
     """
-    names = list(ENTITIES) if entity is None else [entity]
+    names = list(entities) if entity is None else [entity]
+    held_back = entities["account"]
     try:
         with closing(sqlite3.connect("", isolation_level=None)) as spool:
             spool.executescript(_TABLES + "BEGIN;")
             for name in names:
-                _spool(spool, target, name, show_personal_data)
-            if _HELD_BACK.parents.keys() & set(names):
-                _add_what_is_held_back(spool, target)
+                _spool(spool, target, entities[name], show_personal_data)
+            if held_back.parents.keys() & set(names):
+                _add_what_is_held_back(spool, target, held_back)
             yield from _in_order(spool)
     except sqlite3.Error as error:
         raise MigrationError(
@@ -72,21 +87,30 @@ def worklist(target: Target, entity: str | None, *, show_personal_data: bool) ->
         ) from error
 
 
-def _spool(spool: sqlite3.Connection, target: Target, entity: str, show_personal_data: bool) -> None:
+def _spool(spool: sqlite3.Connection, target: Target, entity: Entity, show_personal_data: bool) -> None:
     marks = ", ".join("?" * (len(_RECORDED) + 2))
-    for records in _records(target, entity):
+    for records in _records(target, entity.name):
         spool.executemany(
             f"INSERT INTO defect VALUES ({marks})",  # noqa: S608  # as many marks as columns
             (
                 (
                     *(shown[name] for name in _RECORDED),
                     _sortable(_stake(entity, row, encoding)),
-                    entity_key(row[ENTITIES[entity].key_column], encoding).value if entity not in _MONEY else None,
+                    None if _has_money(entity) else _key(entity, row[entity.key_column], encoding),
                 )
                 for record, row, encoding in records
                 for shown in [record if show_personal_data else without_personal_data(record)]
             ),
         )
+
+
+def _has_money(entity: Entity) -> bool:
+    return entity.legacy_table in _MONEY
+
+
+def _key(entity: Entity, value: LegacyValue, encoding: str) -> int | str | None:
+    """Return the key of a parent as a source's row or its children write it; None where it is none."""
+    return text(value, encoding).value if entity.origin == "platform" else entity_key(value, encoding).value
 
 
 def _records(target: Target, entity: str) -> Iterator[list[tuple[_Row, Mapping[str, LegacyValue], str]]]:
@@ -106,11 +130,11 @@ def _encodings(target: Target, entity: str) -> dict[str, str]:
     return {recorded.batch: json.loads(recorded.policies)["legacy_encoding"] for recorded in batches}
 
 
-def _stake(entity: str, row: Mapping[str, LegacyValue], encoding: str) -> int | None:
+def _stake(entity: Entity, row: Mapping[str, LegacyValue], encoding: str) -> int | None:
     """Return the row's money in cents, without sign; 0 for an entity that holds none, None where it is unreadable."""
-    if entity not in _MONEY:
+    if not _has_money(entity):
         return 0
-    cents = money(row[_MONEY[entity]], encoding).value
+    cents = money(row[_MONEY[entity.legacy_table]], encoding).value
     return None if cents is None else abs(cents)
 
 
@@ -119,23 +143,23 @@ def _sortable(cents: int | None) -> str | None:
     return None if cents is None else f"{cents:030d}"
 
 
-def _add_what_is_held_back(spool: sqlite3.Connection, target: Target) -> None:
+def _add_what_is_held_back(spool: sqlite3.Connection, target: Target, held_back: Entity) -> None:
     """Put the balances of accounts rejected with their parent to the parent's record; one may wait for two parents."""
-    for records in _records(target, _HELD_BACK.name):
+    for records in _records(target, held_back.name):
         spool.executemany(
             "INSERT INTO held_back VALUES (?, ?, ?)",
             (
-                (parent, entity_key(row[column], encoding).value, _stake(_HELD_BACK.name, row, encoding) or 0)
+                (parent, _key(held_back, row[column], encoding), _stake(held_back, row, encoding) or 0)
                 for record, row, encoding in records
                 if "PARENT_REJECTED" in str(record["reasons"]).split(",")
-                for parent, column in _HELD_BACK.parents.items()
+                for parent, column in held_back.parents.items()
             ),
         )
     rows = spool.execute("SELECT parent, parent_key, cents FROM held_back ORDER BY parent, parent_key")
-    for (parent, key), held_back in groupby(rows, key=lambda row: row[:2]):
+    for (parent, key), balances in groupby(rows, key=lambda row: row[:2]):
         spool.execute(
             "UPDATE defect SET stake = ? WHERE entity = ? AND own_key = ? AND action = ?",
-            (_sortable(sum(cents for _, _, cents in held_back)), parent, key, REJECTED),
+            (_sortable(sum(cents for _, _, cents in balances)), parent, key, REJECTED),
         )
 
 

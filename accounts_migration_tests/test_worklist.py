@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from accounts_migration.databases.target import open_target
+from accounts_migration.entities import ENTITIES
 from accounts_migration.worklist import FIELDS, worklist
 
 ROWS = {
@@ -75,7 +76,7 @@ def migrated(
 def listed(url: str, entity: str | None = None, *, show_personal_data: bool = False) -> list[dict[str, Any]]:
     """Return the whole list."""
     with open_target(url) as target:
-        return list(worklist(target, entity, show_personal_data=show_personal_data))
+        return list(worklist(target, ENTITIES, entity, show_personal_data=show_personal_data))
 
 
 def test_the_most_money_comes_first_and_what_cannot_be_read_last(migrated: str) -> None:

@@ -1,4 +1,4 @@
-"""How a person mends a row: one sentence for each reason code, to be done in the legacy database or by a policy.
+"""How a person mends a row: one sentence for each reason code, to be done in the source database or by a policy.
 
 Here: words for a data steward. Not here: the rules behind the codes (`values` and the file of each entity).
 """
@@ -8,12 +8,14 @@ from collections.abc import Mapping
 REMEDIES: Mapping[str, str] = {
     "DUPLICATE_KEY": "Different rows share this key: decide which is right, and remove or renumber the others.",
     "MISSING_KEY": "Enter the missing key, the row's own or that of the row it refers to.",
-    "INVALID_KEY": "Correct the key: a whole number from 0 on, or for a transaction a text of at most 64 characters.",
+    "INVALID_KEY": "Correct the key: a whole number from 0 on, or for a transaction a text of at most 64 characters;"
+    " in a database that is copied, the whole id, as ACCT-00000042.",
     "MISSING_VALUE": "Enter the missing value; this column may not be empty.",
     "INVALID_NUMBER": "Enter a plain number, with a point before its decimals and without currency or separators.",
     "SUB_CENT": "Correct the amount to whole cents, or the rate to at most 6 decimals; nothing is rounded here.",
     "OUT_OF_RANGE": "Correct the number: amounts are below 10 trillion, fees not negative, rates from 0 to 100.",
-    "UNKNOWN_CODE": "Correct the code, or add it by the policy product_type, account_status or transaction_type.",
+    "UNKNOWN_CODE": "Correct the code, or add a legacy one by the policy product_type, account_status or"
+    " transaction_type.",
     "INVALID_DATE": "Enter a real date as YYYY-MM-DD, or name the format in use by the policy date_formats.",
     "INVALID_TEXT": "Replace the binary data in this column by text.",
     "INVALID_ENCODING": "Store the text as UTF-8, or name the code page in use by the policy legacy_encoding.",

@@ -66,7 +66,7 @@ def recorded(target: Target) -> dict[str, Any]:
                 broken[entity, action, one] += count
     money: Counter[str] = Counter()
     unreadable: Counter[str] = Counter()
-    for line in worklist(target, None, show_personal_data=False):
+    for line in worklist(target, ENTITIES, None, show_personal_data=False):
         if line["entity"] in ("account", "transaction") and line["action"] != "repaired":
             stake = line["money_at_stake"]
             money[str(line["entity"])] += 0 if stake is None else int(Decimal(str(stake)) * 100)
