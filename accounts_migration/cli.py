@@ -36,6 +36,12 @@ PolicyOption = Annotated[
     list[str] | None,
     typer.Option("--policy", metavar="NAME=VALUE", help="A policy of the contract; several allowed."),
 ]
+ReportFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="DIR", help="Where the report goes; MIGRATION_HOME/reports/SNAPSHOT where left out."
+    ),
+]
 JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the summary as JSON, too.")]
 
 
@@ -174,10 +180,7 @@ def verify(
 @app.command()
 def report(
     target: TargetUrl = None,
-    folder: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="Where to; MIGRATION_HOME/reports/SNAPSHOT where left out."),
-    ] = None,
+    folder: ReportFolder = None,
 ) -> None:
     """Write the report on TARGET, one HTML page and its JSON twin, to be read and signed."""
     from accounts_migration import console, migration
@@ -308,6 +311,7 @@ def copy(
     all_tables: Annotated[
         bool, typer.Option("--all-tables", help="Carry every other table of FROM along, as far as TO can hold it.")
     ] = False,
+    folder: ReportFolder = None,
     policy: PolicyOption = None,
     summary: JsonOption = None,
 ) -> None:
@@ -318,7 +322,8 @@ def copy(
 
     settings = load_settings(_policies(policy), copy_from=source, copy_to=target)
     console.refuse_unwritable(summary, "--json")
-    raise typer.Exit(0 if run(settings, summary, all_tables=all_tables) else 1)
+    console.refuse_unwritable_folder(folder)
+    raise typer.Exit(0 if run(settings, summary, folder, all_tables=all_tables) else 1)
 
 
 @app.command()

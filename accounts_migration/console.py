@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -77,9 +78,18 @@ def show_outcome(outcome: Outcome, log: Path, verb: str) -> None:
         OUT.print(f"backup    {outcome.backup}", highlight=False, soft_wrap=True)
     OUT.print(f"log       {log}", highlight=False, soft_wrap=True)
     if outcome.loaded:
-        OUT.print(f"defects   accounts-migration defects {outcome.target}", highlight=False, soft_wrap=True)
-        OUT.print(f"report    accounts-migration report {outcome.target}", highlight=False, soft_wrap=True)
+        for name, words in _following(outcome):
+            OUT.print(f"{name:<9} {plain(words)}", highlight=False, soft_wrap=True)
     show_end(verb if outcome.success else "FAILED" if outcome.loaded else "REFUSED", outcome)
+
+
+def _following(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    """Yield where the report is, or the command that writes it, and the one that lists the defects."""
+    yield "defects", f"accounts-migration defects {'--copy ' if outcome.is_copy else ''}{outcome.target}"
+    if outcome.is_copy:
+        yield from ((name, str(outcome.report[name])) for name in _REPORT_FILES if name in outcome.report)
+    else:
+        yield "report", f"accounts-migration report {outcome.target}"
 
 
 def show_report(outcome: Outcome, log: Path) -> None:
@@ -199,6 +209,7 @@ def write_json(outcome: Outcome, path: Path) -> None:
         },
         "target": outcome.target,
         "backup": outcome.backup or None,
+        "report": {name: outcome.report[name] for name in _REPORT_FILES if name in outcome.report} or None,
         "batches": outcome.batches,
         "entities": [{**asdict(line), "unexplained": line.unexplained} for line in outcome.entities],
         "control_totals_in_cents": [{**asdict(one), "unexplained": one.unexplained} for one in outcome.totals],

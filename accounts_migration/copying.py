@@ -7,11 +7,13 @@ and how the outcome is shown (`accounts_migration.console`).
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 import dagster as dg
 
 from accounts_migration.assets.links import target_key
 from accounts_migration.assets.platform.backup import COPY_BACKUP
+from accounts_migration.assets.platform.report import COPY_REPORT
 from accounts_migration.databases.books import COPY
 from accounts_migration.databases.target import Target
 from accounts_migration.definitions import build_defs
@@ -19,27 +21,34 @@ from accounts_migration.entities import PLATFORM_ENTITIES
 from accounts_migration.errors import UsageError
 from accounts_migration.instance import open_instance
 from accounts_migration.jobs import COPY_ALL_JOB, COPY_JOB, COPY_PREPARE_JOB, COPY_SNAPSHOT_JOB
-from accounts_migration.migration import Outcome, account_for
+from accounts_migration.migration import Outcome, account_for, judge
 from accounts_migration.partitions import EMPTY
 from accounts_migration.resources import PlatformResource, TargetResource
-from accounts_migration.runner import ranges, run_job
+from accounts_migration.runner import RunOutcome, ranges, run_job
 from accounts_migration.settings import Settings
 
 
-def copy(settings: Settings, *, all_tables: bool = False, instance: dg.DagsterInstance | None = None) -> Outcome:
-    """Copy COPY_FROM into COPY_TO, and prove it.
+def copy(
+    settings: Settings,
+    *,
+    all_tables: bool = False,
+    report_folder: Path | None = None,
+    instance: dg.DagsterInstance | None = None,
+) -> Outcome:
+    """Copy COPY_FROM into COPY_TO, prove it, and write the report; `report` of the outcome tells where.
 
     Args:
         settings: Both databases, and the policies.
         all_tables: Whether every other table comes along.
         instance: Where the runs are recorded; that of the settings where None.
+        report_folder: Where the report goes; None is MIGRATION_HOME/reports/SNAPSHOT.
 
     Raises:
         MigrationError: A database cannot be used, or something else writes to COPY_TO.
         UsageError: One is not named, or both are the same.
     """
     started = time.monotonic()
-    outcome = Outcome()
+    outcome = Outcome(is_copy=True)
     source = PlatformResource(settings.copy_from, settings.backups, settings.migration_home)
     source.refuse_unnamed()
     target = TargetResource(settings.copy_to, COPY)
@@ -57,8 +66,8 @@ def copy(settings: Settings, *, all_tables: bool = False, instance: dg.DagsterIn
         if outcome.take(run_job(definitions, instance, COPY_SNAPSHOT_JOB)):
             outcome.snapshot = source.snapshot()
             outcome.batches = _batches(outcome, database)
-            job = COPY_ALL_JOB if all_tables else COPY_JOB
-            _copy(outcome, definitions, instance, job, ranges(instance, outcome.batches))
+            spans = ranges(instance, outcome.batches)
+            _copy(outcome, definitions, instance, COPY_ALL_JOB if all_tables else COPY_JOB, spans, report_folder)
         account_for(outcome, settings, source, database, PLATFORM_ENTITIES)
     outcome.seconds = time.monotonic() - started
     return outcome
@@ -87,17 +96,25 @@ def _copy(
     instance: dg.DagsterInstance,
     job: str,
     spans: Sequence[Sequence[str]],
+    report_folder: Path | None,
 ) -> None:
     """Judge everything, and load it only if every check passed."""
-    # who has to mend the database needs the rejects of all entities and batches at once
-    judged = [outcome.take(run_job(definitions, instance, COPY_PREPARE_JOB, span)) for span in spans]
-    if not all(judged):
+
+    def prepare(span: Sequence[str], some: Sequence[dg.AssetKey] | None) -> RunOutcome:
+        return run_job(definitions, instance, COPY_PREPARE_JOB, span, assets=some)
+
+    def load(place: int, span: Sequence[str]) -> bool:
+        assets = _assets(definitions, job, place, len(spans))
+        run = run_job(definitions, instance, job, span, assets=assets, config=config if COPY_REPORT in assets else None)
+        outcome.report = run.metadata.get(COPY_REPORT.to_user_string(), {})
+        return outcome.take(run)
+
+    if not judge(outcome, prepare, spans, list(PLATFORM_ENTITIES.values())):
         return
+    folder = {"folder": str(report_folder.resolve())} if report_folder else {}
+    config = {COPY_REPORT.to_python_identifier(): folder}
     outcome.loaded = True
-    loaded = all(
-        outcome.take(run_job(definitions, instance, job, span, assets=_assets(definitions, job, place, len(spans))))
-        for place, span in enumerate(spans)
-    )
+    loaded = all(load(place, span) for place, span in enumerate(spans))
     outcome.success = loaded and all(check.passed or check.is_warning for check in outcome.checks)
 
 

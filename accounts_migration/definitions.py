@@ -18,6 +18,7 @@ from accounts_migration.assets.platform.backup import copy_backup
 from accounts_migration.assets.platform.chain import build_platform_chains
 from accounts_migration.assets.platform.other_tables import other_tables
 from accounts_migration.assets.platform.proof import bookkeeping, copy_constraints, proof
+from accounts_migration.assets.platform.report import copy_report_asset
 from accounts_migration.assets.platform.snapshot import platform_snapshot
 from accounts_migration.assets.plausibility import plausibility
 from accounts_migration.assets.post_migration import api, application, optimised_asset, user_workflows
@@ -82,7 +83,7 @@ def build_defs(
         "reports": chosen.migration_home / "reports",
         **(resource_overrides or {}),
     }
-    checked = checked_assets()
+    checked, copied = checked_assets(), copied_assets()
     location = _location(chosen.target_db)
     jobs = build_jobs(location)
     approaches = build_approaches(location)
@@ -94,15 +95,7 @@ def build_defs(
             *(optimised_asset(checked), application, api, user_workflows),
             *(archive_asset(checked), checklist),
             preflight,
-            *(
-                platform_snapshot,
-                copy_backup,
-                *build_platform_chains(),
-                bookkeeping,
-                copy_constraints,
-                proof,
-                other_tables,
-            ),
+            *(platform_snapshot, copy_backup, *copied, copy_constraints, copy_report_asset(copied)),
         ],
         jobs=[*jobs, *approaches, build_rollback_job(location), *build_copy_jobs(_location(chosen.copy_to))],
         schedules=build_schedules(next(job for job in jobs if job.name == BACKUP_JOB)),
@@ -115,6 +108,11 @@ def build_defs(
 def checked_assets() -> list[dg.AssetsDefinition]:
     """Return the assets whose checks judge a migration."""
     return [*build_chains(), *build_validation(), plausibility]
+
+
+def copied_assets() -> list[dg.AssetsDefinition]:
+    """Return the assets whose checks judge a copy to another database."""
+    return [*build_platform_chains(), bookkeeping, proof, other_tables]
 
 
 @dg.definitions

@@ -5,7 +5,7 @@ how the outcome is shown (`accounts_migration.console`).
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -63,6 +63,7 @@ class Outcome:
     seconds: float = 0.0
     target: str = ""
     report: Mapping[str, object] = field(default_factory=dict)
+    is_copy: bool = False
     run_id: str | None = field(default_factory=run_id)
 
     def take(self, run: RunOutcome) -> bool:
@@ -191,19 +192,41 @@ def _load(work: _Work, spans: Sequence[Sequence[str]]) -> bool:
 def _prepare(
     work: _Work, spans: Sequence[Sequence[str]], entities: Sequence[Entity], assets: Sequence[dg.AssetKey] | None = None
 ) -> bool:
-    """Clean the entities; return whether every check passed.
+    """Clean the entities; return whether every check passed."""
+
+    def prepare(span: Sequence[str], some: Sequence[dg.AssetKey] | None) -> RunOutcome:
+        return work.run(PREPARE_JOB, span, some)
+
+    return judge(work.outcome, prepare, spans, entities, assets)
+
+
+def judge(
+    outcome: Outcome,
+    prepare: Callable[[Sequence[str], Sequence[dg.AssetKey] | None], RunOutcome],
+    spans: Sequence[Sequence[str]],
+    entities: Sequence[Entity],
+    assets: Sequence[dg.AssetKey] | None = None,
+) -> bool:
+    """Judge the rows of all entities and batches; return whether every check passed.
 
     A blocking check stops what is behind it in its own run only. Each asset that was stopped gets a run of its own: who
     has to mend the source needs the rejects of all entities and batches at once. No load accepts them.
+
+    Args:
+        outcome: What the runs recorded is added to it.
+        prepare: Runs the job that judges, for a range of batches: the assets given, or None for all.
+        spans: The ranges of batches.
+        entities: What is judged.
+        assets: The assets of the first run of each range; None for all of the job.
     """
-    outcome, accepted = work.outcome, True
+    accepted = True
     for span in spans:
-        run = work.run(PREPARE_JOB, span, assets)
+        run = prepare(span, assets)
         accepted = outcome.take(run) and accepted
         judged = {check.asset for check in run.checks}
         for key in map(cleaned_key, entities):
             if key.to_user_string() not in judged and not outcome.problems:
-                work.take(PREPARE_JOB, span, [key])
+                outcome.take(prepare(span, [key]))
         if outcome.problems:
             return False
     return accepted

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from accounts_migration.migration import Outcome
 
 
-def told(settings: Settings, what: str, verb: str, work: "Callable[[], Outcome]") -> "Outcome":
+def told(
+    settings: Settings, what: str, verb: str, work: "Callable[[], Outcome]", *, url: str | None = None
+) -> "Outcome":
     """Do the work, tell those who are to know how it ended, and return its outcome.
 
     Wrong usage is for the person at the keyboard alone, and told to nobody.
@@ -26,16 +28,17 @@ def told(settings: Settings, what: str, verb: str, work: "Callable[[], Outcome]"
         what: What is done, as `migrate`.
         verb: The word for its success, as `MIGRATED`.
         work: What is done.
+        url: The database that it is done to; TARGET_DB where left out.
 
     Raises:
         MigrationError: What the work raises.
     """
-    with told_when_raised(settings, what):
+    with told_when_raised(settings, what, url=url):
         outcome = work()
     word = verb if outcome.success else "FAILED" if outcome.loaded else "REFUSED"
     checks = [f"the check {one.check} of {one.asset} failed" for one in outcome.checks if not one.passed]
     problems = [] if outcome.success else [*outcome.problems, *checks]
-    notify(settings, Notice(what, _where(settings), word, outcome.success, problems))
+    notify(settings, Notice(what, _where(settings, url), word, outcome.success, problems))
     return outcome
 
 
@@ -48,21 +51,24 @@ def told_when_done(settings: Settings, what: str, word: str) -> Iterator[None]:
 
 
 @contextmanager
-def told_when_raised(settings: Settings, what: str, word: str = "FAILED") -> Iterator[None]:
-    """Tell those who are to know, by this word, when the block does not come to its end, and why."""
+def told_when_raised(settings: Settings, what: str, word: str = "FAILED", *, url: str | None = None) -> Iterator[None]:
+    """Tell those who are to know, by this word, when the block does not come to its end, and why.
+
+    `url` is the database that it is done to; TARGET_DB where left out.
+    """
     try:
         yield
     except UsageError:
         raise
     except KeyboardInterrupt:
-        notify(settings, Notice(what, _where(settings), "STOPPED", False))
+        notify(settings, Notice(what, _where(settings, url), "STOPPED", False))
         raise
     except (MigrationError, OSError) as error:
-        notify(settings, Notice(what, _where(settings), word, False, [str(error)]))
+        notify(settings, Notice(what, _where(settings, url), word, False, [str(error)]))
         raise
 
 
-def _where(settings: Settings) -> str:
+def _where(settings: Settings, url: str | None = None) -> str:
     with suppress(UsageError):
-        return TargetResource(settings.target_db).location or ""
+        return TargetResource(url or settings.target_db).location or ""
     return ""

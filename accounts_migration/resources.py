@@ -313,13 +313,13 @@ def recorded_snapshot(database: Target, purpose: str) -> RecordedSnapshot:
         purpose: What it is wanted for, a verb.
 
     Raises:
-        MigrationError: Nothing was migrated into it.
+        MigrationError: Nothing was migrated, or copied, into it.
     """
     recorded = database.latest_snapshot() if database.examine() else None
     if recorded is None:
         raise MigrationError(
             f"Cannot {purpose} {database.name}",
-            why="no migration has been recorded in it",
-            remedy="Migrate into it first, or name the right target",
+            why=f"no {database.books.deed} has been recorded in it",
+            remedy=f"{database.books.verb.capitalize()} into it first, or name the right target",
         )
     return recorded

@@ -91,6 +91,7 @@ ASSETS = {
     "platform/constraints": ("platform", COPIED),
     "platform/other_tables": ("platform", ["platform/constraints", "platform/snapshot"]),
     "platform/proof": ("platform", ["platform/bookkeeping", "platform/constraints", "platform/snapshot"]),
+    "platform/report": ("platform", ["platform/other_tables", "platform/proof"]),
     "target/constraints": ("target", ["target/account", "target/customer", "target/product", "target/transaction"]),
     "validation/referential_integrity": ("validation", ["target/constraints"]),
     "validation/content": ("validation", ["legacy/snapshot", "target/constraints"]),
@@ -269,7 +270,10 @@ JOBS = {
         "post_migration/checklist",
     },
 }
-COPYING = {"platform/target_backup", *COPIED, "platform/bookkeeping", "platform/constraints", "platform/proof"}
+COPYING = {
+    *COPIED,
+    *(f"platform/{name}" for name in ("target_backup", "bookkeeping", "constraints", "proof", "report")),
+}
 COPY_JOBS = {
     "copy_snapshot": {"platform/snapshot"},
     "copy_prepare": set(JUDGED),

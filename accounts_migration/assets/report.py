@@ -1,9 +1,10 @@
 """`validation/report`: the whole account as one page and its JSON twin, for somebody to sign.
 
-Here: the asset. Not here: what the report says and how it looks (`accounts_migration.reports`).
+Here: the asset, and what it has in common with the report of a copy. Not here: what a report says and how it looks
+(`accounts_migration.reports`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from accounts_migration.assets.comparisons import SECOND_READING
 from accounts_migration.assets.constraints import RECONCILIATION
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.plausibility import PLAUSIBILITY
+from accounts_migration.databases.target import Target
+from accounts_migration.entities import ENTITIES, Entity
 from accounts_migration.reconciliation.amounts import amount
 from accounts_migration.reports.checks import latest_checks
-from accounts_migration.reports.contents import Report
+from accounts_migration.reports.contents import OtherTables, Report
 from accounts_migration.reports.gathering import gather
 from accounts_migration.reports.pictures import Picture, draw
 from accounts_migration.reports.rendering import PAGE, TWIN, Written, write_report
-from accounts_migration.resources import LegacyResource, TargetResource, recorded_snapshot
+from accounts_migration.resources import LegacyResource, SourceResource, TargetResource, recorded_snapshot
 
 REPORT = dg.AssetKey(["validation", "report"])
 
@@ -46,19 +49,52 @@ def report_asset(checked: Sequence[dg.AssetsDefinition]) -> dg.AssetsDefinition:
         legacy: dg.ResourceParam[LegacyResource],
         target: dg.ResourceParam[TargetResource],
         reports: dg.ResourceParam[Path],
-    ) -> Iterator[dg.MaterializeResult[None]]:
+    ) -> dg.MaterializeResult[None]:
         with failing_clearly(), target.open() as database, database.lock():
-            recorded = recorded_snapshot(database, "report on")
-            snapshot = legacy.snapshot_of(recorded)
             location = target.location or database.name
-            said = gather(database, location, snapshot, latest_checks(context.instance, checked, location))
-            pictures = draw(said)
-            folder = Path(config.folder) if config.folder else reports / snapshot.snapshot_id
-            written = write_report(said, pictures, folder)
-        context.log.info(f"report: {folder / PAGE}")
-        yield dg.MaterializeResult(metadata=_metadata(said, pictures, written))
+            return reported(context, database, location, legacy, checked, reports_folder(config, reports))
 
     return report
+
+
+def reported(
+    context: dg.AssetExecutionContext,
+    database: Target,
+    location: str,
+    source: SourceResource,
+    checked: Sequence[dg.AssetsDefinition],
+    folder: Callable[[str], Path],
+    *,
+    entities: Mapping[str, Entity] = ENTITIES,
+    other_tables: OtherTables | None = None,
+) -> dg.MaterializeResult[None]:
+    """Write the report on a locked target, and return where it is, and its sha256.
+
+    Args:
+        context: The asset's.
+        database: The target, with the books of what is reported.
+        location: Where it is, as `TargetResource.location` tells.
+        source: Where the snapshot is that it was loaded from.
+        checked: The assets whose checks are told.
+        folder: Snapshot id -> where to.
+        entities: The four entities, as that snapshot holds them.
+        other_tables: What came along beside them.
+
+    Raises:
+        MigrationError: Nothing was loaded, the snapshot is gone, or the folder cannot be written.
+    """
+    snapshot = source.snapshot_of(recorded_snapshot(database, "report on"))
+    verdicts = latest_checks(context.instance, checked, location)
+    said = gather(database, location, snapshot, verdicts, entities=entities, other_tables=other_tables)
+    pictures = draw(said)
+    written = write_report(said, pictures, folder(snapshot.snapshot_id))
+    context.log.info(f"report: {written.folder / PAGE}")
+    return dg.MaterializeResult(metadata=_metadata(said, pictures, written))
+
+
+def reports_folder(config: ReportConfig, reports: Path) -> Callable[[str], Path]:
+    """Return snapshot id -> the folder of its report."""
+    return lambda snapshot_id: Path(config.folder) if config.folder else reports / snapshot_id
 
 
 def _metadata(said: Report, pictures: Sequence[Picture], written: Written) -> dict[str, Any]:

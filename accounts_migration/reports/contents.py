@@ -6,7 +6,7 @@ look (`accounts_migration.reports.rendering`).
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 PASSED, WARNING, FAILED, NOT_RUN = "passed", "warning", "failed", "not run"
 """The verdicts on a check."""
@@ -14,7 +14,7 @@ PASSED, WARNING, FAILED, NOT_RUN = "passed", "warning", "failed", "not run"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The snapshot that everything was read from; `rows` by legacy table."""
+    """The snapshot that everything was read from; `rows` by its table, `not_migrated` what was left behind."""
 
     path: str
     snapshot_id: str
@@ -130,6 +130,44 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherTable:
+    """A table beside the four entities' that came along.
+
+    Its rows in both databases, those of the target that were compared, those that the target cannot hold, the unequal.
+    """
+
+    table: str
+    source_rows: int
+    target_rows: int
+    compared: int
+    rejected: int
+    differences: int
+
+    @property
+    def holds(self) -> bool:
+        """Return whether every row is accounted for and compared, and none differs; not compared is no pass."""
+        is_accounted_for = self.source_rows == self.target_rows + self.rejected
+        return is_accounted_for and self.compared == self.target_rows and not self.differences
+
+
+@dataclass(frozen=True, slots=True)
+class NotCarried:
+    """Something that could not come along, as a view or a trigger, and why."""
+
+    kind: str
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class OtherTables:
+    """What stands beside the four entities: the tables that came along, and what could not."""
+
+    carried: list[OtherTable] = field(default_factory=list)
+    not_carried: list[NotCarried] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """The last verdict of a check: `passed`, `warning`, `failed` or `not run`; over `batches` where it has batches."""
 
@@ -157,8 +195,9 @@ class Conclusion:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The whole report."""
+    """The whole report; `deed` is what it tells of, `migration` or `copy`."""
 
+    deed: str
     conclusion: Conclusion
     source: Source
     target: Destination
@@ -174,6 +213,7 @@ class Report:
     plausibility: list[Plausibility]
     months: list[Month]
     loads: list[Load]
+    other_tables: OtherTables
     checks: list[Check]
 
     def as_json(self) -> str:

@@ -12,6 +12,7 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import Any
 
+from accounts_migration.databases.legacy_source import Unmigrated
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.databases.target import RecordedBatch, Target
 from accounts_migration.entities import ENTITIES, Entity
@@ -37,37 +38,52 @@ from accounts_migration.reports.contents import (
     Load,
     Money,
     Month,
+    OtherTables,
     Plausibility,
     Report,
     Rows,
     Source,
 )
+from accounts_migration.reports.words import WORDS
 
 EXAMPLES = 3
 LONGEST = 60
 NAMED = 20
 
 
-def gather(target: Target, location: str, snapshot: Snapshot, checks: Sequence[Check]) -> Report:
+def gather(
+    target: Target,
+    location: str,
+    snapshot: Snapshot,
+    checks: Sequence[Check],
+    *,
+    entities: Mapping[str, Entity] = ENTITIES,
+    other_tables: OtherTables | None = None,
+) -> Report:
     """Return the report on a target.
 
     Args:
-        target: The target; something was migrated into it.
+        target: The target, with the books of what is reported: a migration or a copy into it.
         location: How it is named, without its password.
         snapshot: The snapshot that it was loaded from last.
         checks: The last verdict of each check.
+        entities: The four entities, as the snapshot holds them.
+        other_tables: What came along beside them; None for nothing.
     """
-    records = target.recorded_batches()
+    others = other_tables or OtherTables()
+    # the books of a copy tell of other tables, too
+    records = [record for record in target.recorded_batches() if record.entity in entities]
     last = max(records, key=lambda record: record.loaded_at)
     policies = Policies.model_validate_json(last.policies)
-    found = reconcile(snapshot, policies, target)
-    counted = {name: {line.batch for line in found.batches if line.entity == name} for name in ENTITIES}
-    piles = [_pile(target, entity, policies, counted[name]) for name, entity in ENTITIES.items()]
+    found = reconcile(snapshot, policies, target, entities=entities)
+    counted = {name: {line.batch for line in found.batches if line.entity == name} for name in entities}
+    piles = [_pile(target, entity, policies, counted[name]) for name, entity in entities.items()]
     totals = [_money(total, pile) for pile in piles for total in found.totals if total.entity == pile.entity.name]
     everything = [_money(total, pile) for pile in piles for total in overall(found.totals) if _is_of(total, pile)]
     return Report(
-        conclusion=_conclusion(found, checks),
-        source=_source(snapshot),
+        deed=target.books.deed,
+        conclusion=_conclusion(found, others, checks),
+        source=_source(snapshot, _left(snapshot, others), WORDS[target.books.deed].done),
         target=_destination(target, location, records),
         software={"accounts_migration": version("accounts-migration"), "Python": platform.python_version()}
         | {"Dagster": version("dagster")},
@@ -80,13 +96,19 @@ def gather(target: Target, location: str, snapshot: Snapshot, checks: Sequence[C
         overall=everything,
         defects=[line for pile in piles for line in pile.lines()],
         plausibility=_plausibility(target, snapshot),
-        months=_months(target, snapshot, policies),
+        months=_months(target, entities["transaction"], snapshot, policies),
         loads=_loads(records),
+        other_tables=others,
         checks=list(checks),
     )
 
 
-def _source(snapshot: Snapshot) -> Source:
+def _left(snapshot: Snapshot, others: OtherTables) -> list[Unmigrated]:
+    carried = {one.table for one in others.carried}
+    return [item for item in snapshot.unmigrated if item.column or item.table not in carried]
+
+
+def _source(snapshot: Snapshot, left: Iterable[Unmigrated], done: str) -> Source:
     return Source(
         path=snapshot.source,
         snapshot_id=snapshot.snapshot_id,
@@ -95,7 +117,7 @@ def _source(snapshot: Snapshot) -> Source:
         taken_at=f"{snapshot.time:%Y-%m-%d %H:%M:%S}",
         integrity_check=snapshot.integrity,
         rows={name: table.rows for name, table in snapshot.tables.items()},
-        not_migrated=[str(item) for item in snapshot.unmigrated],
+        not_migrated=[f"not {done}: {item.what}" for item in left],
     )
 
 
@@ -211,8 +233,7 @@ def _plausibility(target: Target, snapshot: Snapshot) -> list[Plausibility]:
     ]
 
 
-def _months(target: Target, snapshot: Snapshot, policies: Policies) -> list[Month]:
-    entity = ENTITIES["transaction"]
+def _months(target: Target, entity: Entity, snapshot: Snapshot, policies: Policies) -> list[Month]:
     rows = snapshot.tables[entity.legacy_table].batches
     promised = promised_by_batch(entity, snapshot, policies)
     standing = counts_and_totals(target, entity.name)
@@ -246,7 +267,7 @@ def _loads(records: Iterable[RecordedBatch]) -> list[Load]:
     return loads
 
 
-def _conclusion(found: Reconciliation, checks: Sequence[Check]) -> Conclusion:
+def _conclusion(found: Reconciliation, others: OtherTables, checks: Sequence[Check]) -> Conclusion:
     rows = sum(abs(line.unexplained) for line in found.batches)
     cents = sum(abs(total.unexplained) for total in found.totals)
     by_verdict: dict[str, list[str]] = {FAILED: [], WARNING: [], NOT_RUN: [], PASSED: []}
@@ -260,6 +281,8 @@ def _conclusion(found: Reconciliation, checks: Sequence[Check]) -> Conclusion:
         problems.append(f"{amount(cents)} of control totals are unexplained")
     if found.missing:
         problems.append(f"{len(found.missing)} batches are not loaded: {', '.join(found.missing[:NAMED])}")
+    if differing := [one.table for one in others.carried if not one.holds]:
+        problems.append(f"other tables differ or were not compared: {', '.join(differing[:NAMED])}")
     if by_verdict[FAILED]:
         problems.append(f"checks failed: {', '.join(by_verdict[FAILED][:NAMED])}")
     return Conclusion(not problems, rows, cents, problems, by_verdict[WARNING], by_verdict[NOT_RUN])

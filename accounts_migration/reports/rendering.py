@@ -14,6 +14,7 @@ from accounts_migration.errors import MigrationError
 from accounts_migration.reconciliation.amounts import amount
 from accounts_migration.reports.contents import Report
 from accounts_migration.reports.pictures import Picture
+from accounts_migration.reports.words import WORDS
 
 PAGE, TWIN, SUMS = "report.html", "report.json", "report.sha256"
 
@@ -35,7 +36,8 @@ def render(report: Report, pictures: list[Picture], json_sha256: str) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"amount": amount, "count": lambda number: f"{number:,}"}
     drawn = {picture.name: picture for picture in pictures}
-    return environment.from_string(template).render(report=report, pictures=drawn, json_sha256=json_sha256)
+    page = environment.from_string(template)
+    return page.render(report=report, words=WORDS[report.deed], pictures=drawn, json_sha256=json_sha256)
 
 
 def write_report(report: Report, pictures: list[Picture], folder: Path) -> Written:

@@ -13,6 +13,7 @@ from accounts_migration.reports.contents import (
     Destination,
     Load,
     Month,
+    OtherTables,
     Report,
     Source,
 )
@@ -27,6 +28,7 @@ REASONS = (
 ACTIONS = ("rejected", "excluded", "repaired")
 
 REPORT = Report(
+    deed="migration",
     conclusion=Conclusion(True, 0, 0, [], [], []),
     source=Source("/legacy.db", "snapshot-1", "ab" * 32, 1, "2025-01-02 03:04:05", "ok", {}, []),
     target=Destination("/accounts.db", "SQLite", "3.50", "2025-01-02 03:04:05", "2025-01-02 03:04:05"),
@@ -49,6 +51,7 @@ REPORT = Report(
         Load("transaction", name, "2025-01-02 03:04:05", 100, 0.25 if place else None, 400 + place if place else None)
         for place, name in enumerate(NAMES)
     ],
+    other_tables=OtherTables(),
     checks=[],
 )
 """Ten years of months, and more reasons than there are."""

@@ -31,6 +31,9 @@ from accounts_migration.resources import PlatformResource, TargetResource
 OTHER_TABLES = dg.AssetKey(["platform", "other_tables"])
 EQUAL_CHECK = "equal"
 
+TABLES, NOT_CARRIED = "tables", "not carried"
+"""The metadata entries with a row for each table, and for each thing that could not be carried."""
+
 _LINES = 100
 
 
@@ -94,7 +97,7 @@ def _metadata(
     inventory: Inventory, copied: Sequence[TableCopied], compared: Sequence[TableCompared], steps: Sequence[str]
 ) -> dict[str, Any]:
     return {
-        "tables": _table(
+        TABLES: _table(
             ("table", "rows in source", "rows in target", "compared", "rejected", "differences"),
             [
                 (one.table, one.rows_in_source, one.rows_in_target, one.compared, one.rejected, _differences(one))
@@ -105,9 +108,7 @@ def _metadata(
             ("table", "column", "reason", "rows"),
             [(one.table, *where, rows) for one in copied for where, rows in one.defects.items()],
         ),
-        "not carried": _table(
-            ("kind", "name", "why"), [(one.kind, one.name, one.why) for one in inventory.not_carried]
-        ),
+        NOT_CARRIED: _table(("kind", "name", "why"), [(one.kind, one.name, one.why) for one in inventory.not_carried]),
         "columns": _listed(inventory.choices),
         "steps": _listed(steps),
     }

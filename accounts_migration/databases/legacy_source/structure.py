@@ -31,9 +31,14 @@ class Unmigrated:
 
     def __str__(self) -> str:
         """Return the sentence that reports it."""
+        return f"not migrated: {self.what}"
+
+    @property
+    def what(self) -> str:
+        """Return what it is, and how much it holds."""
         if self.column:
-            return f"not migrated: {self.table}.{self.column}, {self.values:,} non-null values"
-        return f"not migrated: table {self.table}, {self.values:,} rows"
+            return f"{self.table}.{self.column}, {self.values:,} non-null values"
+        return f"table {self.table}, {self.values:,} rows"
 
 
 def quoted(identifier: str) -> str:

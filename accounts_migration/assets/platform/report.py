@@ -1,0 +1,89 @@
+"""`platform/report`: the whole account of a copy as one page and its JSON twin, for somebody to sign.
+
+Here: the asset. Not here: writing it (`accounts_migration.assets.report`), what it says (`accounts_migration.reports`).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from accounts_migration.assets.failures import failing_clearly
+from accounts_migration.assets.platform.other_tables import NOT_CARRIED, OTHER_TABLES, TABLES
+from accounts_migration.assets.platform.proof import PROOF
+from accounts_migration.assets.report import ReportConfig, reported, reports_folder
+from accounts_migration.entities import PLATFORM_ENTITIES
+from accounts_migration.jobs import TARGET_TAG
+from accounts_migration.reports.contents import NotCarried, OtherTable, OtherTables
+from accounts_migration.resources import PlatformResource, TargetResource
+
+COPY_REPORT = dg.AssetKey(["platform", "report"])
+
+_LATEST = 100
+"""How many records are looked at for one of this target."""
+
+
+def copy_report_asset(checked: Sequence[dg.AssetsDefinition]) -> dg.AssetsDefinition:
+    """Return the asset; the report tells the verdicts on the assets given."""
+
+    @dg.asset(
+        key=COPY_REPORT,
+        group_name="platform",
+        deps=[PROOF, OTHER_TABLES],
+        kinds={"html"},
+        description="The whole account of the copy as one HTML page with its JSON twin, and the sha256 of both.",
+    )
+    def report(
+        context: dg.AssetExecutionContext,
+        config: ReportConfig,
+        platform: dg.ResourceParam[PlatformResource],
+        copy_target: dg.ResourceParam[TargetResource],
+        reports: dg.ResourceParam[Path],
+    ) -> dg.MaterializeResult[None]:
+        with failing_clearly(), copy_target.open() as database, database.lock():
+            location = copy_target.location or database.name
+            return reported(
+                context,
+                database,
+                location,
+                platform,
+                checked,
+                reports_folder(config, reports),
+                entities=PLATFORM_ENTITIES,
+                other_tables=_other_tables(context.instance, location, platform.snapshot().time),
+            )
+
+    return report
+
+
+def _other_tables(instance: dg.DagsterInstance, location: str, since: datetime) -> OtherTables:
+    """Return what was recorded of the other tables, if they were carried from this snapshot or a later state."""
+    wanted = dg.AssetRecordsFilter(OTHER_TABLES, after_timestamp=since.replace(tzinfo=UTC).timestamp())
+    for record in instance.fetch_materializations(wanted, limit=_LATEST).records:
+        run = instance.get_run_by_id(record.run_id)
+        if record.asset_materialization and (run is None or run.tags.get(TARGET_TAG, location) == location):
+            metadata = record.asset_materialization.metadata
+            return OtherTables(
+                [_table(row) for row in _rows(metadata, TABLES)],
+                [NotCarried(**row) for row in _rows(metadata, NOT_CARRIED)],
+            )
+    return OtherTables()
+
+
+def _table(row: Mapping[str, Any]) -> OtherTable:
+    return OtherTable(
+        table=row["table"],
+        source_rows=row["rows in source"],
+        target_rows=row["rows in target"],
+        compared=row["compared"],
+        rejected=row["rejected"],
+        differences=row["differences"],
+    )
+
+
+def _rows(metadata: Mapping[str, dg.MetadataValue[Any]], name: str) -> Iterator[Mapping[str, Any]]:
+    found = metadata[name]
+    if isinstance(found, dg.TableMetadataValue):
+        yield from (record.data for record in found.records)
