@@ -346,7 +346,7 @@ def defects(
     from accounts_migration import console, listings
     from accounts_migration.databases.books import COPY, MIGRATION
     from accounts_migration.entities import ENTITIES, PLATFORM_ENTITIES
-    from accounts_migration.resources import TargetResource
+    from accounts_migration.resources import TargetResource, nothing_recorded
     from accounts_migration.settings import load_settings
     from accounts_migration.worklist import worklist
 
@@ -361,6 +361,9 @@ def defects(
     resource = TargetResource(settings.copy_to, COPY) if of_copy else TargetResource(settings.target_db, MIGRATION)
     entities = PLATFORM_ENTITIES if of_copy else ENTITIES
     with resource.open() as database, listings.destination(output) as file:
+        # a migration makes the books of copies, too: empty, they would read as a copy without a defect
+        if of_copy and not database.recorded_batches():
+            raise nothing_recorded(database, "list the defects of a copy into")
         listings.WRITERS[form.value](worklist(database, entities, entity, show_personal_data=show_personal_data), file)
 
 

@@ -317,9 +317,14 @@ def recorded_snapshot(database: Target, purpose: str) -> RecordedSnapshot:
     """
     recorded = database.latest_snapshot() if database.examine() else None
     if recorded is None:
-        raise MigrationError(
-            f"Cannot {purpose} {database.name}",
-            why=f"no {database.books.deed} has been recorded in it",
-            remedy=f"{database.books.verb.capitalize()} into it first, or name the right target",
-        )
+        raise nothing_recorded(database, purpose)
     return recorded
+
+
+def nothing_recorded(database: Target, purpose: str) -> MigrationError:
+    """Return the error that nothing was migrated, or copied, into a target; `purpose` is as for `recorded_snapshot`."""
+    return MigrationError(
+        f"Cannot {purpose} {database.name}",
+        why=f"no {database.books.deed} has been recorded in it",
+        remedy=f"{database.books.verb.capitalize()} into it first, or name the right target",
+    )
