@@ -71,6 +71,7 @@ def gather(
         other_tables: What came along beside them; None for nothing.
     """
     others = other_tables or OtherTables()
+    words = WORDS[target.books.deed]
     # the books of a copy tell of other tables, too
     records = [record for record in target.recorded_batches() if record.entity in entities]
     last = max(records, key=lambda record: record.loaded_at)
@@ -83,11 +84,11 @@ def gather(
     return Report(
         deed=target.books.deed,
         conclusion=_conclusion(found, others, checks),
-        source=_source(snapshot, _left(snapshot, others), WORDS[target.books.deed].done),
+        source=_source(snapshot, _left(snapshot, others), words.done),
         target=_destination(target, location, records),
         software={"accounts_migration": version("accounts-migration"), "Python": platform.python_version()}
         | {"Dagster": version("dagster")},
-        policies=policies.model_dump(mode="json"),
+        policies=policies.model_dump(mode="json", include=set(words.policies)),
         batches_under_other_policies=sum(record.policies_digest != last.policies_digest for record in records),
         entities=[_rows(line) for line in found.entities],
         batches=[_rows(line) for line in found.batches],

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from accounts_migration.databases.books import COPY, MIGRATION
+from accounts_migration.entities.policies import Policies
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Words:
         defects: The command that lists all records.
         proving: The command that runs what was not run.
         proved: What that is.
+        policies: Those that a deed goes by.
     """
 
     title: str
@@ -32,6 +34,7 @@ class Words:
     defects: str
     proving: str
     proved: str
+    policies: tuple[str, ...]
 
 
 WORDS: Mapping[str, Words] = {
@@ -44,6 +47,7 @@ WORDS: Mapping[str, Words] = {
         defects="accounts-migration defects TARGET",
         proving="accounts-migration verify SOURCE TARGET",
         proved="validation/content",
+        policies=tuple(Policies.model_fields),
     ),
     COPY.deed: Words(
         title="Copy report",
@@ -54,6 +58,8 @@ WORDS: Mapping[str, Words] = {
         defects="accounts-migration defects --copy TO",
         proving="accounts-migration copy FROM TO",
         proved="all of them, and loads only what differs",
+        # what the platform holds is copied as it was written
+        policies=("max_reject_rate", "invalid_email", "date_formats", "legacy_encoding"),
     ),
 }
 """`Report.deed` -> its words."""

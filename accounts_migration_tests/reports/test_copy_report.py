@@ -129,6 +129,15 @@ def test_the_words_are_those_of_a_copy(copied: Copied) -> None:
     assert (PASSWORD in copied.html, PASSWORD in json.dumps(copied.json)) == (False, False)
 
 
+def test_only_policies_that_a_copy_goes_by_are_told(copied: Copied) -> None:
+    assert copied.json["policies"] == {
+        "max_reject_rate": 0.25,
+        "invalid_email": "reject",
+        "date_formats": [],
+        "legacy_encoding": "utf-8",
+    }
+
+
 def test_the_outcome_names_the_files_and_their_sha256(copied: Copied) -> None:
     for name, file in (("page", "report.html"), ("twin", "report.json")):
         path = copied.folder / file
