@@ -57,7 +57,7 @@ WORDS: Mapping[str, Words] = {
         personal="Names, e-mail, phone and references",
         defects="accounts-migration defects --copy TO",
         proving="accounts-migration copy FROM TO",
-        proved="all of them, and loads only what differs",
+        proved="all of them (platform/other_tables with --all-tables), and loads only what differs",
         # what the platform holds is copied as it was written
         policies=("max_reject_rate", "invalid_email", "date_formats", "legacy_encoding"),
     ),
