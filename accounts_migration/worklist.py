@@ -9,13 +9,13 @@ the command. Personal data is masked before it gets there.
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import groupby
 
 from accounts_migration.databases.target import Target
 from accounts_migration.entities import Entity
-from accounts_migration.entities.defects import REJECTED, without_personal_data
+from accounts_migration.entities.defects import REJECTED, without_personal_data, without_values
 from accounts_migration.entities.remedies import remedy
 from accounts_migration.entities.values import entity_key, money, text
 from accounts_migration.errors import MigrationError
@@ -56,6 +56,7 @@ def worklist(
 
     At stake are the balance of an account and the amount of a transaction, without sign, as contract section 4 reads
     them; of a rejected customer or product the balances of the accounts that are rejected with it (PARENT_REJECTED).
+    With all entities come the other tables that a copy carried; nothing is known to be at stake in them.
 
     Args:
         target: The target, opened with the books of what was done: a migration or a copy.
@@ -76,6 +77,8 @@ def worklist(
             spool.executescript(_TABLES + "BEGIN;")
             for name in names:
                 _spool(spool, target, entities[name], show_personal_data)
+            if entity is None:
+                _spool_others(spool, target, entities, show_personal_data)
             if held_back.parents.keys() & set(names):
                 _add_what_is_held_back(spool, target, held_back)
             yield from _in_order(spool)
@@ -87,19 +90,37 @@ def worklist(
         ) from error
 
 
-def _spool(spool: sqlite3.Connection, target: Target, entity: Entity, show_personal_data: bool) -> None:
+def _spool_others(
+    spool: sqlite3.Connection, target: Target, entities: Mapping[str, Entity], show_personal_data: bool
+) -> None:
+    others = {name for name, _, _ in target.defect_counts()} - entities.keys()
+    for part in target.defects() if others else ():
+        for start in range(0, part.num_rows, _ROWS_AT_ONCE):
+            records = part.slice(start, _ROWS_AT_ONCE).drop_columns(["inexact"]).to_pylist()
+            found = [record for record in records if record["entity"] in others]
+            _insert(spool, ((one if show_personal_data else without_values(one), 0, None) for one in found))
+
+
+def _insert(spool: sqlite3.Connection, lines: Iterable[tuple[_Row, int | None, int | str | None]]) -> None:
+    """Add lines: the record as it is shown, the money at stake in cents, the row's own key as its children write it."""
     marks = ", ".join("?" * (len(_RECORDED) + 2))
+    spool.executemany(
+        f"INSERT INTO defect VALUES ({marks})",  # noqa: S608  # as many marks as columns
+        ((*(shown[name] for name in _RECORDED), _sortable(cents), key) for shown, cents, key in lines),
+    )
+
+
+def _spool(spool: sqlite3.Connection, target: Target, entity: Entity, show_personal_data: bool) -> None:
     for records in _records(target, entity.name):
-        spool.executemany(
-            f"INSERT INTO defect VALUES ({marks})",  # noqa: S608  # as many marks as columns
+        _insert(
+            spool,
             (
                 (
-                    *(shown[name] for name in _RECORDED),
-                    _sortable(_stake(entity, row, encoding)),
+                    record if show_personal_data else without_personal_data(record),
+                    _stake(entity, row, encoding),
                     None if _has_money(entity) else _key(entity, row[entity.key_column], encoding),
                 )
                 for record, row, encoding in records
-                for shown in [record if show_personal_data else without_personal_data(record)]
             ),
         )
 

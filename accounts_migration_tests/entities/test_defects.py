@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts_migration.entities.defects import DEFECT_SCHEMA, Defect, defect_table, masked, without_personal_data
+from accounts_migration.entities.defects import (
+    DEFECT_SCHEMA,
+    Defect,
+    defect_table,
+    masked,
+    without_personal_data,
+    without_values,
+)
 from accounts_migration.entities.policies import Policies
 from accounts_migration.legacy_values import LegacyValue, UndecodableText
 from accounts_migration_tests.entities.judging import Row, as_told, judged_rows, numbered
@@ -76,6 +83,16 @@ def test_personal_columns_of_the_platform_are_masked_too(column: str) -> None:
     hidden = without_personal_data(record)
     assert (hidden["old_value"], hidden["new_value"]) == ("xxx 9", "xxx")
     assert json.loads(str(hidden["source_row"])) == {column: "xxx 9", "created_at": "2020-01-02"}
+
+
+@pytest.mark.parametrize(("key", "shown"), [("17", "17"), ("zoe@x", "xxx@x"), ("row 5", "xxx 9"), (None, None)])
+def test_of_a_table_that_nobody_knows_every_value_is_masked(key: str | None, shown: str | None) -> None:
+    record: dict[str, LegacyValue] = dict.fromkeys(DEFECT_SCHEMA.names) | {
+        "source_key": key, "column": "town", "old_value": "Ulm 1", "source_row": '{"town": "Ulm 1", "size": 7}',
+    }  # fmt: skip
+    hidden = without_values(record)
+    assert (hidden["source_key"], hidden["old_value"]) == (shown, "xxx 9")
+    assert json.loads(str(hidden["source_row"])) == {"town": "xxx 9", "size": "masked"}
 
 
 def test_what_is_not_personal_is_shown(tmp_path: Path) -> None:
