@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -64,6 +64,10 @@ def show_outcome(outcome: Outcome, log: Path, verb: str) -> None:
         OUT.print(_accounting(outcome))
     if outcome.totals:
         OUT.print(_totals(outcome.totals))
+    if outcome.other_tables:
+        OUT.print(_listed("other tables: rows read back and compared", outcome.other_tables))
+    if outcome.not_carried:
+        OUT.print(_listed("not carried", outcome.not_carried))
     if outcome.checks:
         OUT.print(_checks(outcome))
     for problem in outcome.problems:
@@ -164,6 +168,15 @@ def _few(totals: list[ControlTotal]) -> list[ControlTotal]:
     return totals if len(totals) <= GROUPS_SHOWN else [one for one in totals if one.unexplained]
 
 
+def _listed(title: str, rows: Sequence[Mapping[str, object]]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for name, cell in rows[0].items():
+        table.add_column(name, justify="right" if isinstance(cell, int) else "left")
+    for row in rows:
+        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else plain(str(cell)) for cell in row.values()))
+    return table
+
+
 def _checks(outcome: Outcome) -> Table:
     table = Table(title="checks", title_justify="left")
     for name in ("asset", "check", "verdict"):
@@ -214,6 +227,7 @@ def write_json(outcome: Outcome, path: Path) -> None:
         "entities": [{**asdict(line), "unexplained": line.unexplained} for line in outcome.entities],
         "control_totals_in_cents": [{**asdict(one), "unexplained": one.unexplained} for one in outcome.totals],
         "checks": [{"asset": check.asset, "check": check.check, "passed": check.passed} for check in outcome.checks],
+        **({"other_tables": outcome.other_tables, "not_carried": outcome.not_carried} if outcome.is_copy else {}),
         "problems": outcome.problems,
         "run_id": outcome.run_id,
         "runs": outcome.runs,

@@ -13,8 +13,10 @@ import dagster as dg
 
 from accounts_migration.assets.links import target_key
 from accounts_migration.assets.platform.backup import COPY_BACKUP
+from accounts_migration.assets.platform.other_tables import OTHER_TABLES
 from accounts_migration.assets.platform.report import COPY_REPORT
 from accounts_migration.databases.books import COPY
+from accounts_migration.databases.platform_snapshot import refuse_without_platform
 from accounts_migration.databases.target import Target
 from accounts_migration.definitions import build_defs
 from accounts_migration.entities import PLATFORM_ENTITIES
@@ -59,15 +61,21 @@ def copy(
         database = stack.enter_context(target.open())
         outcome.target = database.name
         stack.enter_context(database.lock())
-        database.examine()
         if instance is None:
             opened = open_instance(settings.instance_folder, is_ours=settings.dagster_home is None)
             instance = stack.enter_context(opened)
         if outcome.take(run_job(definitions, instance, COPY_SNAPSHOT_JOB)):
             outcome.snapshot = source.snapshot()
-            outcome.batches = _batches(outcome, database)
-            spans = ranges(instance, outcome.batches)
-            _copy(outcome, definitions, instance, COPY_ALL_JOB if all_tables else COPY_JOB, spans, report_folder)
+            if outcome.snapshot.tables or not all_tables:
+                refuse_without_platform(outcome.snapshot)
+                database.examine()
+                outcome.batches = _batches(outcome, database)
+                spans = ranges(instance, outcome.batches)
+                _copy(outcome, definitions, instance, COPY_ALL_JOB if all_tables else COPY_JOB, spans, report_folder)
+            else:
+                outcome.loaded = True
+                loaded = outcome.take(run_job(definitions, instance, COPY_ALL_JOB, assets=[OTHER_TABLES]))
+                outcome.success = loaded and all(check.passed for check in outcome.checks)
         account_for(outcome, settings, source, database, PLATFORM_ENTITIES)
     outcome.seconds = time.monotonic() - started
     return outcome

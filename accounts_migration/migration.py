@@ -16,6 +16,7 @@ import dagster as dg
 from accounts_migration.assets.constraints import CONSTRAINTS, RECONCILIATION
 from accounts_migration.assets.links import cleaned_key, raw_key, target_key
 from accounts_migration.assets.platform.backup import COPY_BACKUP
+from accounts_migration.assets.platform.other_tables import NOT_CARRIED, OTHER_TABLES, TABLES
 from accounts_migration.assets.platform.proof import PROOF
 from accounts_migration.assets.preflight import record
 from accounts_migration.assets.report import REPORT
@@ -64,6 +65,8 @@ class Outcome:
     target: str = ""
     report: Mapping[str, object] = field(default_factory=dict)
     is_copy: bool = False
+    other_tables: list[dict[str, Any]] = field(default_factory=list)
+    not_carried: list[dict[str, Any]] = field(default_factory=list)
     run_id: str | None = field(default_factory=run_id)
 
     def take(self, run: RunOutcome) -> bool:
@@ -76,6 +79,9 @@ class Outcome:
         for account in _accounts(run):
             self.entities = [BatchLaw(**_known(BatchLaw, line)) for line in account["entities"]]
             self.totals = [ControlTotal(**_known(ControlTotal, one)) for one in account["totals in cents"]]
+        others = run.metadata.get(OTHER_TABLES.to_user_string(), {})
+        self.other_tables += _records(others.get(TABLES))
+        self.not_carried += _records(others.get(NOT_CARRIED))
         return run.success
 
 
@@ -84,6 +90,11 @@ def _accounts(run: RunOutcome) -> Iterator[dict[str, Any]]:
         account = run.metadata.get(asset.to_user_string(), {}).get(ACCOUNT)
         if isinstance(account, dict):
             yield account
+
+
+def _records(table: object) -> list[dict[str, Any]]:
+    """Return the rows of a table among the metadata; a text stands there where it would have none."""
+    return [dict(record.data) for record in table.records] if isinstance(table, dg.TableMetadataValue) else []
 
 
 def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
@@ -386,7 +397,7 @@ def account_for(
 
     Else the databases, else staging, as far as it got.
     """
-    if outcome.snapshot is None or outcome.entities:
+    if outcome.snapshot is None or outcome.entities or not outcome.snapshot.tables:
         return
     try:
         _count(outcome, outcome.snapshot, settings, source, database, entities)

@@ -3,6 +3,8 @@
 Here: `legacy/snapshot` and `legacy/duplicates`. Not here: the raw tables (`accounts_migration.assets.chain`).
 """
 
+from collections.abc import Sequence
+
 import dagster as dg
 import pyarrow as pa
 
@@ -28,21 +30,25 @@ def snapshot(context: dg.AssetExecutionContext, legacy: dg.ResourceParam[LegacyR
     """
     with failing_clearly():
         taken = legacy.take_snapshot()
-    return snapshot_output(context, taken, ENTITIES["transaction"].legacy_table)
+    return snapshot_output(context, taken, ENTITIES["transaction"].legacy_table, [str(one) for one in taken.unmigrated])
 
 
-def snapshot_output(context: dg.AssetExecutionContext, taken: Snapshot, batched: str) -> dg.Output[Snapshot]:
+def snapshot_output(
+    context: dg.AssetExecutionContext, taken: Snapshot, batched: str, left: Sequence[str]
+) -> dg.Output[Snapshot]:
     """Register the batches of a snapshot and return it with its metadata.
 
     Args:
         context: The asset's.
         taken: The snapshot.
         batched: The table that moves in batches.
+        left: What is left behind, a sentence for each.
     """
-    batches = taken.tables[batched].batches
-    new = register_batches(context.instance, batches)
-    for item in taken.unmigrated:
-        context.log.warning(str(item))
+    # a database that holds no Account Processing System has no batches
+    batches = taken.tables[batched].batches if taken.tables else {}
+    new = register_batches(context.instance, batches) if taken.tables else []
+    for item in left:
+        context.log.warning(item)
     context.log.info(
         f"snapshot {taken.snapshot_id}: {len(batches)} batches, {taken.size:,} bytes, integrity {taken.integrity}"
     )
@@ -60,7 +66,7 @@ def snapshot_output(context: dg.AssetExecutionContext, taken: Snapshot, batched:
             **{f"rows of {name}": table.rows for name, table in taken.tables.items()},
             "batches": len(batches),
             "new batches": len(new),
-            "not migrated": dg.MetadataValue.md("\n".join(f"- {item}" for item in taken.unmigrated) or "nothing"),
+            "not migrated": dg.MetadataValue.md("\n".join(f"- {item}" for item in left) or "nothing"),
         },
     )
 

@@ -7,7 +7,7 @@ are the same snapshot to all who read it. Not here: its folder and manifest (`sn
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +31,9 @@ from accounts_migration.legacy_values import LegacyValue, UndecodableText
 
 HANDLED = frozenset({*ENTITIES, *MIGRATION.tables, *COPY.tables, VERSION_TABLE})
 """The tables that a copy knows: the entities', and the bookkeeping of migrations, copies and the schema's versions."""
+
+OURS = frozenset({*COPY.tables, VERSION_TABLE})
+"""The tables that no copy carries, also not of a database that holds no Account Processing System."""
 
 
 def _batch_column(table: str) -> str | None:
@@ -65,7 +68,8 @@ class KeptState:
 def take_platform_snapshot(url: str, backup_dir: Path) -> tuple[Snapshot, KeptState]:
     """Copy the entities' tables and the migration's bookkeeping in one consistent state, and prove the copy whole.
 
-    An unchanged source gives the snapshot taken before.
+    An unchanged source gives the snapshot taken before. Where not one of the entities' tables stands, the snapshot has
+    no tables: then only other tables can be carried.
 
     Args:
         url: As for `open_target`.
@@ -76,8 +80,9 @@ def take_platform_snapshot(url: str, backup_dir: Path) -> tuple[Snapshot, KeptSt
     """
     path = target_path(url)
     if path is not None:
+        tables = _tables_of_file(path)
         # rows are read from the tables alone, and their indexes built anew
-        return take_snapshot(path, backup_dir, PLATFORM_TABLES, _without_handled, "quick_check"), KeptState()
+        return take_snapshot(path, backup_dir, tables, _without_handled, "quick_check"), KeptState()
     session = open_session(url)
     session.what = f"Cannot read the source database {session.target_name}"
     try:
@@ -87,9 +92,26 @@ def take_platform_snapshot(url: str, backup_dir: Path) -> tuple[Snapshot, KeptSt
         raise
 
 
+def _tables_of_file(path: Path) -> list[LegacyTable]:
+    """Return the entities' tables; none where not one of them stands with all its columns."""
+    with open_read_only(path) as connection:
+        return PLATFORM_TABLES if any(_stands(connection, table) for table in PLATFORM_TABLES) else []
+
+
 def _without_handled(contents: Contents) -> Contents:
     tables, unmigrated = contents
-    return tables, [one for one in unmigrated if one.column or one.table.lower() not in HANDLED]
+    handled = HANDLED if tables else OURS
+    return tables, [one for one in unmigrated if one.column or one.table.lower() not in handled]
+
+
+def refuse_without_platform(snapshot: Snapshot) -> None:
+    """Raise MigrationError where a snapshot holds none of the entities' tables."""
+    if not snapshot.tables:
+        raise MigrationError(
+            f"There is no Account Processing System in {snapshot.source}",
+            why=f"not one of the tables {', '.join(ENTITIES)} stands there with all its columns",
+            remedy="Name the right FROM; with --all-tables whatever tables it holds are carried",
+        )
 
 
 def _of_postgres(session: PostgresSession, name: str, backup_dir: Path) -> tuple[Snapshot, KeptState]:
@@ -97,20 +119,22 @@ def _of_postgres(session: PostgresSession, name: str, backup_dir: Path) -> tuple
     session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     exported = str(session.value("SELECT pg_export_snapshot()"))
     types = _types(session)
-    _refuse_incomplete(types)
+    wanted = PLATFORM_TABLES if any(_is_whole(table, types) for table in PLATFORM_TABLES) else []
+    if wanted:
+        _refuse_incomplete(types)
     books = [table for table in BOOKKEEPING_TABLES if set(table.columns) <= types.get(table.name, {}).keys()]
 
     def fill(path: Path) -> None:
-        _write(session, path, [*PLATFORM_TABLES, *books], types)
+        _write(session, path, [*wanted, *books] if wanted else [], types)
 
     def amend(contents: Contents) -> Contents:
         tables = {
             table: replace(manifest, unique_key=_has_unique_key(session, table))
             for table, manifest in contents[0].items()
         }
-        return tables, list(_unmigrated(session, types))
+        return tables, list(_unmigrated(session, types, wanted))
 
-    return write_snapshot(name, backup_dir, PLATFORM_TABLES, fill, amend, "quick_check"), KeptState(session, exported)
+    return write_snapshot(name, backup_dir, wanted, fill, amend, "quick_check"), KeptState(session, exported)
 
 
 def _types(session: Session) -> dict[str, dict[str, str]]:
@@ -126,10 +150,14 @@ def _types(session: Session) -> dict[str, dict[str, str]]:
     return types
 
 
-def _refuse_incomplete(types: Mapping[str, Mapping[str, str]]) -> None:
+def _is_whole(table: LegacyTable, types: Mapping[str, Mapping[str, str]]) -> bool:
+    return set(table.columns) <= types.get(table.name, {}).keys()
+
+
+def _refuse_incomplete(types: Mapping[str, Collection[str]]) -> None:
     missing = [f"table {table.name}" for table in PLATFORM_TABLES if table.name not in types]
     for table in PLATFORM_TABLES:
-        present = types.get(table.name, dict.fromkeys(table.columns))
+        present = types.get(table.name, table.columns)
         missing += [f"column {table.name}.{column}" for column in table.columns if column not in present]
     if missing:
         raise incomplete(missing)
@@ -183,16 +211,18 @@ def _has_unique_key(session: Session, table: str) -> bool:
     return bool(found)
 
 
-def _unmigrated(session: Session, types: Mapping[str, Mapping[str, str]]) -> Iterator[Unmigrated]:
+def _unmigrated(
+    session: Session, types: Mapping[str, Mapping[str, str]], wanted: Sequence[LegacyTable]
+) -> Iterator[Unmigrated]:
     """Yield the tables and columns that are left behind, with how much they hold."""
     tables = session.execute(
         "SELECT relname::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
         " AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY relname"
     )
     for (table,) in tables:
-        if table not in HANDLED:
+        if table not in (HANDLED if wanted else OURS):
             yield Unmigrated(table, "", int(session.value(f"SELECT count(*) FROM {quoted(table)}")))
-    for known in PLATFORM_TABLES:
+    for known in wanted:
         for column in types[known.name]:
             if column not in known.columns:
                 count = f"SELECT count({quoted(column)}) FROM {quoted(known.name)}"

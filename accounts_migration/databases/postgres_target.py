@@ -114,9 +114,9 @@ class PostgresTarget(Target):
     def _connect(self) -> Session:
         return open_session(self._url)
 
-    def prepare(self) -> None:
+    def prepare(self, *, books_alone: bool = False) -> None:
         """Create the missing tables, without keys and checks yet; see `Target.prepare`."""
-        wanted = build_tables()
+        wanted = self._wanted(books_alone=books_alone)
         with self.session.transaction():
             self.refuse_other_version()
             found = _found_tables(self.session, wanted)
@@ -124,7 +124,7 @@ class PostgresTarget(Target):
             for name, table in wanted.items():
                 if name not in found:
                     self._create(table)
-            if not self.stamps():
+            if not books_alone and not self.stamps():
                 stamp(self.session, HEAD)
 
     def standing(self) -> Collection[str]:

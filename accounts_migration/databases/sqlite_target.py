@@ -103,13 +103,13 @@ class SqliteTarget(Target):
             raise
         return session
 
-    def prepare(self) -> None:
+    def prepare(self, *, books_alone: bool = False) -> None:
         """Create the file, readable by its owner alone, and the missing tables; see `Target.prepare`."""
         if not self.path.exists():
             _create_private(self.path)
-        wanted = build_tables()
+        wanted = self._wanted(books_alone=books_alone)
         self.refuse_other_version()
-        self._incompatible_or_found()
+        refuse_incompatible(self.name, wanted, _found_tables(self.session, wanted), _judge_type)
         # of a new file alone; one that holds something keeps its own
         self.session.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         self.session.execute("PRAGMA journal_mode = WAL")
@@ -123,7 +123,7 @@ class SqliteTarget(Target):
                     self.session.execute(str(CreateTable(table).compile(dialect=_DIALECT)))
             for index in [index for name in wanted if name not in ENTITIES for index in wanted[name].indexes]:
                 self.session.execute(str(CreateIndex(index, if_not_exists=True).compile(dialect=_DIALECT)))
-            if not self.stamps():
+            if not books_alone and not self.stamps():
                 stamp(self.session, HEAD)
 
     def standing(self) -> Collection[str]:

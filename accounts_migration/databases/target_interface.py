@@ -96,6 +96,11 @@ class Target(ABC):
                 session.close()
         self._session = self._place_session = None
 
+    def _wanted(self, *, books_alone: bool) -> dict[str, sa.Table]:
+        """Return the tables that `prepare` is to find or make."""
+        tables = build_tables()
+        return {name: tables[name] for name in (self.books.tables if books_alone else tables)}
+
     @property
     def session(self) -> Session:
         """The connection for everything but scans."""
@@ -112,10 +117,14 @@ class Target(ABC):
     # ---------------------------------------------------------------------
 
     @abstractmethod
-    def prepare(self) -> None:
+    def prepare(self, *, books_alone: bool = False) -> None:
         """Create the missing tables in one transaction, after finding those that stand compatible; stamp the version.
 
         Idempotent; of two processes at once, one waits for the other.
+
+        Args:
+            books_alone: Whether only the tables of the books are to stand, for a database that is to hold no entity;
+                such a one has no version.
 
         Raises:
             MigrationError: The target is at another version, a table is not compatible (every difference is named), or

@@ -29,6 +29,7 @@ from accounts_migration.assets.loading import (
 from accounts_migration.assets.platform.backup import COPY_BACKUP, holds_a_copy
 from accounts_migration.assets.platform.snapshot import PLATFORM_SNAPSHOT
 from accounts_migration.databases.legacy_source import read_rows
+from accounts_migration.databases.platform_snapshot import refuse_without_platform
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.duplicates import duplicates_of
 from accounts_migration.entities import PLATFORM_ENTITIES, Entity
@@ -69,8 +70,9 @@ def judged_asset(entity: Entity) -> dg.AssetsDefinition:
         **inputs: Any,
     ) -> Iterator[dg.Output[StagedOutput] | dg.AssetCheckResult]:
         snapshot: Snapshot = inputs["snapshot"]
-        found = snapshot.tables[entity.legacy_table]
         with failing_clearly():
+            refuse_without_platform(snapshot)
+            found = snapshot.tables[entity.legacy_table]
             source_rows = {batch: found.batches.get(batch, 0) for batch in batches_of(context, entity)}
             circumstances = _circumstances(entity, snapshot, policies, inputs)
             rows = joined(_rows(entity, snapshot, list(source_rows)))

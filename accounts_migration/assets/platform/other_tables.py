@@ -23,7 +23,7 @@ from accounts_migration.databases.other_tables import (
     refuse_tables_of_others,
     take_inventory,
 )
-from accounts_migration.databases.platform_snapshot import HANDLED
+from accounts_migration.databases.platform_snapshot import HANDLED, OURS
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.entities.policies import Policies
 from accounts_migration.resources import PlatformResource, TargetResource
@@ -34,7 +34,7 @@ EQUAL_CHECK = "equal"
 TABLES, NOT_CARRIED = "tables", "not carried"
 """The metadata entries with a row for each table, and for each thing that could not be carried."""
 
-_LINES = 100
+_LINES = 1000
 
 
 @dg.asset(
@@ -61,9 +61,11 @@ def other_tables(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Tables that are no entity's, with keys, indexes, references, next numbers; what cannot be carried is listed."""
     with failing_clearly(), copy_target.open() as database, database.lock():
-        database.prepare()
+        # of a database without an Account Processing System these are all there are
+        alone = not snapshot.tables
+        database.prepare(books_alone=alone)
         origin = platform.origin()
-        inventory = take_inventory(origin, database.engine, besides=HANDLED)
+        inventory = take_inventory(origin, database.engine, besides=OURS if alone else HANDLED)
         refuse_tables_of_others(inventory.tables, database)
         record = SnapshotRecord(snapshot.snapshot_id, snapshot.source, snapshot.sha256, snapshot.time)
         copied = []

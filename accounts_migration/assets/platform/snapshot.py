@@ -9,6 +9,7 @@ import dagster as dg
 
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.snapshot import SNAPSHOT, snapshot_output
+from accounts_migration.databases.legacy_source import Unmigrated
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.entities import PLATFORM_ENTITIES
 from accounts_migration.resources import PlatformResource
@@ -36,4 +37,9 @@ def platform_snapshot(
         return
     with failing_clearly():
         taken = platform.take_snapshot()
-    yield snapshot_output(context, taken, PLATFORM_ENTITIES["transaction"].legacy_table)
+    left = [_left(item) for item in taken.unmigrated]
+    yield snapshot_output(context, taken, PLATFORM_ENTITIES["transaction"].legacy_table, left)
+
+
+def _left(item: Unmigrated) -> str:
+    return f"not copied: {item.what}" if item.column else f"copied only with all tables: {item.what}"

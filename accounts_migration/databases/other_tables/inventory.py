@@ -73,7 +73,7 @@ class _Making:
         self._chosen: dict[tuple[str, str], Choice] = {
             (table.name, column.name): column.best for table in found.tables for column in table.columns
         }
-        self._relations = relation_names(target_engine)
+        self._relations = relation_names(target_engine, besides)
         self._names: dict[str, str] = {}
         self._columns: dict[str, dict[str, str]] = {}
 

@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Collection
 
+from accounts_migration.databases.schema_versions.known import VERSION_TABLE
 from accounts_migration.databases.target_schema import TABLES
 
 _MOST_BYTES = 63
@@ -50,11 +51,17 @@ class Names:
         return re.sub("[A-Z]", lambda letter: letter[0].lower(), name)
 
 
-def relation_names(engine: str) -> Names:
-    """Return the name space of tables and indexes, in which ours are taken."""
-    indexes = [str(index.name) for table in TABLES.values() for index in table.indexes]
-    constraints = [str(one.name) for table in TABLES.values() for one in table.constraints if one.name]
-    return Names(engine, [*TABLES, "alembic_version", "alembic_version_pkc", *indexes, *constraints])
+def relation_names(engine: str, besides: Collection[str]) -> Names:
+    """Return the name space of tables and indexes, in which those of some tables of ours are taken.
+
+    Args:
+        engine: `sqlite` or `postgresql`.
+        besides: The tables that stand there besides those that are to be named.
+    """
+    ours = [TABLES[name] for name in besides if name in TABLES]
+    indexes = [str(index.name) for table in ours for index in table.indexes]
+    constraints = [str(one.name) for table in ours for one in table.constraints if one.name]
+    return Names(engine, [*besides, f"{VERSION_TABLE}_pkc", *indexes, *constraints])
 
 
 def column_names(engine: str) -> Names:

@@ -3,6 +3,7 @@
 import pytest
 
 from accounts_migration.databases.other_tables.names import Names, column_names, relation_names
+from accounts_migration.databases.platform_snapshot import HANDLED
 
 
 @pytest.mark.parametrize("name", ["select", "Order Details", "100%", 'a"b', "é" * 31, "x" * 63, "$1", "sqlite_x"])
@@ -45,7 +46,7 @@ def test_sqlite_takes_upper_and_lower_case_for_one() -> None:
 
 def test_names_of_ours_are_taken() -> None:
     for name in ("account", "transaction", "account_customer_id", "copy_batch", "product_pkey", "alembic_version"):
-        assert relation_names("postgresql").take(name) != name
+        assert relation_names("postgresql", HANDLED).take(name) != name
 
 
 def test_system_columns_are_postgresqls_own() -> None:

@@ -1,0 +1,80 @@
+"""`accounts-migration copy --all-tables` of databases that hold no Account Processing System: whatever they hold."""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accounts_migration_tests.databases.other_tables.odd_databases import CHINOOK, NORTHWIND
+
+# a table of the name of an entity, as SQLite folds it, with other columns
+CUSTOMER = """
+CREATE TABLE Customer (CustomerId INTEGER NOT NULL, FirstName NVARCHAR(40) NOT NULL, SupportRepId INTEGER,
+    CONSTRAINT PK_Customer PRIMARY KEY (CustomerId), FOREIGN KEY (SupportRepId) REFERENCES Employee (EmployeeId));
+INSERT INTO Customer SELECT 1, 'Luís', min(EmployeeId) FROM Employee;
+"""
+
+
+def written(path: Path, script: str) -> Path:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(script)
+    return path
+
+
+def contents(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Return the rows of every table but ours, with the storage class of each cell, in one order."""
+    with closing(sqlite3.connect(path)) as connection:
+        names = connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE 'copy%'"
+        ).fetchall()
+        found = {}
+        for (name,) in sorted(names):
+            columns = [row[1] for row in connection.execute(f'PRAGMA table_info("{name}")')]
+            cells = ", ".join(f'typeof("{column}"), "{column}"' for column in columns)
+            found[name] = sorted(connection.execute(f'SELECT {cells} FROM "{name}"').fetchall(), key=repr)  # noqa: S608
+    return found
+
+
+@pytest.mark.parametrize("script", [CHINOOK + CUSTOMER, NORTHWIND], ids=["chinook", "northwind"])
+def test_a_database_without_our_tables_goes_to_postgresql_and_back_unchanged(
+    here: Any, tmp_path: Path, new_target: Callable[[str, Path], str], script: str
+) -> None:
+    origin, there = written(tmp_path / "any.db", script), new_target("postgresql", tmp_path)
+    summary = tmp_path / "summary.json"
+    assert here("copy", origin, there, "--all-tables", "--json", summary).status == 0
+    told = json.loads(summary.read_text())
+    tables = contents(origin)
+    assert {one["table"]: one["compared"] for one in told["other_tables"]} == {
+        name: len(rows) for name, rows in tables.items()
+    }
+    assert here("copy", there, tmp_path / "back.db", "--all-tables").status == 0
+    assert contents(tmp_path / "back.db") == tables
+    assert here("copy", origin, there, "--all-tables").status == 0
+    last_log = max((tmp_path / "var" / "logs").iterdir()).read_text()
+    assert last_log.count(" rows stand unchanged") == len(tables)
+
+
+def test_without_all_tables_it_is_refused_and_nothing_is_written(
+    here: Any, tmp_path: Path, new_target: Callable[[str, Path], str], run_sql: Any
+) -> None:
+    origin, there = written(tmp_path / "any.db", CHINOOK), new_target("postgresql", tmp_path)
+    refused = here("copy", origin, there)
+    assert refused.status == 1
+    assert f"There is no Account Processing System in {origin}" in refused.err
+    assert "with --all-tables whatever tables it holds are carried" in refused.err
+    assert run_sql(there, "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == [(0,)]
+
+
+def test_some_of_our_tables_are_too_few(here: Any, tmp_path: Path) -> None:
+    product = "product_id, product_name, product_type, interest_rate, transaction_fee, monthly_fee"
+    script = f"CREATE TABLE product ({product}, min_balance_for_interest, created_at); CREATE TABLE customer (id)"
+    refused = here("copy", written(tmp_path / "some.db", script), tmp_path / "to.db", "--all-tables")
+    assert refused.status == 1
+    assert "The source database is not complete" in refused.err
+    assert "table account" in refused.err
+    assert "column customer.customer_id" in refused.err
+    assert not (tmp_path / "to.db").exists()
