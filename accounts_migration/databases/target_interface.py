@@ -9,7 +9,7 @@ of what a correct row is.
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -606,8 +606,9 @@ class Target(ABC):
         return readings.control_totals(self.session, entity, by_batch=by_batch)
 
     def plausibility(self, as_of: datetime) -> list[plausibility.Finding]:
-        """Return what is possible and yet strange, counted by SQL; see `plausibility.findings`."""
-        return list(plausibility.findings(self.session, as_of))
+        """Return what is possible and yet strange, by SQL on a connection of its own; see `plausibility.findings`."""
+        with closing(self._opened()) as session:
+            return list(plausibility.findings(session, as_of))
 
     def workflows(self) -> list[workflows.Workflow]:
         """Ask what the users of the service ask; see `workflows.workflows`."""

@@ -7,24 +7,26 @@ Here: figures and their parting by reason. Not here: counting and adding themsel
 import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any
 
 from accounts_migration.databases.legacy_source import Unmigrated
+from accounts_migration.databases.plausibility import Finding
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.databases.target import RecordedBatch, Target
 from accounts_migration.entities import ENTITIES, Entity
 from accounts_migration.entities.defects import REPAIRED, without_personal_data
 from accounts_migration.entities.policies import Policies
-from accounts_migration.entities.totals import MEASURES
+from accounts_migration.entities.totals import MEASURES, Totals
 from accounts_migration.reconciliation.accounting import BatchLaw
 from accounts_migration.reconciliation.amounts import amount
 from accounts_migration.reconciliation.plausibility import MEANINGS
 from accounts_migration.reconciliation.promises import OVERALL, ControlTotal, money_of, overall, promised_by_batch
 from accounts_migration.reconciliation.report import Reconciliation, reconcile
-from accounts_migration.reconciliation.target_totals import counts_and_totals
+from accounts_migration.reconciliation.target_totals import BatchFigures, counts_and_totals
 from accounts_migration.reports.contents import (
     FAILED,
     NOT_RUN,
@@ -76,7 +78,12 @@ def gather(
     records = [record for record in target.recorded_batches() if record.entity in entities]
     last = max(records, key=lambda record: record.loaded_at)
     policies = Policies.model_validate_json(last.policies)
-    found = reconcile(snapshot, policies, target, entities=entities)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        # each keeps one core busy
+        plausible = beside.submit(target.plausibility, snapshot.time)
+        promised = beside.submit(promised_by_batch, entities["transaction"], snapshot, policies)
+        found = reconcile(snapshot, policies, target, entities=entities)
+        in_target = counts_and_totals(target, "transaction")
     counted = {name: {line.batch for line in found.batches if line.entity == name} for name in entities}
     piles = [_pile(target, entity, policies, counted[name]) for name, entity in entities.items()]
     totals = [_money(total, pile) for pile in piles for total in found.totals if total.entity == pile.entity.name]
@@ -96,8 +103,8 @@ def gather(
         totals=totals,
         overall=everything,
         defects=[line for pile in piles for line in pile.lines()],
-        plausibility=_plausibility(target, snapshot),
-        months=_months(target, entities["transaction"], snapshot, policies),
+        plausibility=_plausibility(plausible.result()),
+        months=_months(snapshot.tables[entities["transaction"].legacy_table].batches, promised.result(), in_target),
         loads=_loads(records),
         other_tables=others,
         checks=list(checks),
@@ -227,17 +234,14 @@ def _money(total: ControlTotal, pile: _Pile) -> Money:
     )
 
 
-def _plausibility(target: Target, snapshot: Snapshot) -> list[Plausibility]:
+def _plausibility(findings: Iterable[Finding]) -> list[Plausibility]:
     return [
         Plausibility(one.kind, MEANINGS[one.kind], one.entity, one.asked, one.found, list(one.examples))
-        for one in target.plausibility(snapshot.time)
+        for one in findings
     ]
 
 
-def _months(target: Target, entity: Entity, snapshot: Snapshot, policies: Policies) -> list[Month]:
-    rows = snapshot.tables[entity.legacy_table].batches
-    promised = promised_by_batch(entity, snapshot, policies)
-    standing = counts_and_totals(target, entity.name)
+def _months(rows: Mapping[str, int], promised: Mapping[str, Totals], standing: BatchFigures) -> list[Month]:
     return [
         Month(
             batch=batch,
