@@ -90,7 +90,9 @@ def show_outcome(outcome: Outcome, log: Path, verb: str) -> None:
 def _following(outcome: Outcome) -> Iterator[tuple[str, str]]:
     """Yield where the report is, or the command that writes it, and the one that lists the defects."""
     yield "defects", f"accounts-migration defects {'--copy ' if outcome.is_copy else ''}{outcome.target}"
-    if outcome.is_copy:
+    if outcome.is_copy and outcome.success and not outcome.report:
+        yield "report", "none: there is no Account Processing System in the database that was copied"
+    elif outcome.is_copy:
         yield from ((name, str(outcome.report[name])) for name in _REPORT_FILES if name in outcome.report)
     else:
         yield "report", f"accounts-migration report {outcome.target}"

@@ -160,3 +160,11 @@ def test_a_database_that_was_never_copied_into_has_no_such_list(source: Path, he
     assert (said.status, said.out, "no copy has been recorded in it" in said.err) == (1, "", True)
     said = here("defects", "--copy")
     assert (said.status, "COPY_TO is not set" in said.err) == (2, True)
+
+
+def test_other_tables_alone_have_no_report_and_the_end_says_so(tmp_path: Path, here: Here) -> None:
+    change(tmp_path / "notes.db", OTHER)
+    said = here("copy", "notes.db", "to.db", "--all-tables", "--policy", "max_reject_rate=1")
+    assert (said.status, verdict(said.out)) == (0, "COPIED")
+    assert "report none: there is no Account Processing System in the database that was copied" in said.lines
+    assert not (tmp_path / "var" / "reports").exists()
