@@ -62,7 +62,7 @@ def test_a_load_takes_a_backup_before_its_first_write_and_a_rollback_goes_back_t
     # the whole load again: now the backup holds rows
     assert migration.run(job="load", batch="2024-02").success
     told = migration.metadata(BACKUP)
-    assert (held(migration), told["rows"], told["proved by"]) == ([empty, "data"], 34, "restoring it")
+    assert (held(migration), told["rows"], told["proved by"]) == ([empty, "data"], 35, "restoring it")
     location = list_backups(migration.settings.backups)[0].target
 
     unnamed = migration.definitions.resolve_job_def("rollback").execute_in_process(
