@@ -1,27 +1,22 @@
 """The one interface to a target database, whatever engine it is (contract sections 1, 6 and 7).
 
-Here: what a target can do, and everything of it that both engines do alike: loading a batch, reading back,
-counting. Not here: what an engine does in its own way (`sqlite_target`, `postgres_target`), the SQL of
-merging (`merge`) and of the records (`bookkeeping`), what a load is given and returns (`loads`), and any rule
-of what a correct row is.
+Here: what writes into a target, alike for both engines: examining it, loading a batch, and its upkeep. Not here: what
+reads (`target_reading`), what an engine does in its own way (`target_engine`), the SQL of merging (`merge`) and of the
+records (`bookkeeping`), what a load is given and returns (`loads`), and any rule of what a correct row is.
 """
 
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
-from datetime import datetime
-from types import TracebackType
-from typing import Any, Literal, Self
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Literal
 
 import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from accounts_migration.databases import plausibility, readings, workflows
-from accounts_migration.databases.batches import ALL, keys_outside, member_conditions, refuse_unknown_label
+from accounts_migration.databases import readings
+from accounts_migration.databases.batches import ALL, keys_outside, refuse_unknown_label
 from accounts_migration.databases.bookkeeping import (
-    RecordedBatch,
     Snapshot,
     is_fresh,
     list_rows,
@@ -31,17 +26,15 @@ from accounts_migration.databases.bookkeeping import (
     refuse_unaccounted,
     replace_defects,
 )
-from accounts_migration.databases.books import MIGRATION, Books
+from accounts_migration.databases.books import MIGRATION
 from accounts_migration.databases.loads import BatchLoaded, BatchToLoad, Rehearsal, carried_table, recorded_batch
-from accounts_migration.databases.locks import Release, held_once
+from accounts_migration.databases.locks import held_once
 from accounts_migration.databases.merge import Changes, foreign_rows, merge
-from accounts_migration.databases.provisioning import Provisioning, Throughput
 from accounts_migration.databases.schema_versions.known import HEAD, VERSION_TABLE, other_version, version_of
-from accounts_migration.databases.session import Session
+from accounts_migration.databases.target_reading import TargetReading
 from accounts_migration.databases.target_schema import (
     ENTITIES,
     TABLES,
-    Kind,
     build_tables,
     canonical_schema,
     entity_indexes,
@@ -49,7 +42,7 @@ from accounts_migration.databases.target_schema import (
     kind_of,
     quoted,
 )
-from accounts_migration.databases.upkeep import Optimised, Work, taken
+from accounts_migration.databases.upkeep import Optimised, taken
 from accounts_migration.errors import MigrationError
 from accounts_migration.streams import read_ahead
 
@@ -58,187 +51,12 @@ MOST_KEYS_NAMED = 5
 _REHEARSAL = "accounts_migration_rehearsal"
 
 
-class Target(ABC):
+class Target(TargetReading):
     """A target database. Use it as a context manager, or call `close`.
 
     Every method raises MigrationError for what its user can act on. A target object is for one thread; each
     scan has a connection of its own, so a scan may stay open while other methods are used.
     """
-
-    engine: Literal["sqlite", "postgresql"]
-    _dialect: sa.Dialect
-    name: str
-    """How the target is shown: its URL or path without any password."""
-
-    def __init__(self, name: str, books: Books) -> None:
-        """Keep the name, and which books loads are recorded in; connections are opened when needed."""
-        self.name = name
-        self.books = books
-        self._session: Session | None = None
-        self._place_session: Session | None = None
-        self._locks_held = 0
-        self._without_foreign_rows: set[str] = set()
-
-    def __enter__(self) -> Self:
-        """Return the target itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the target."""
-        self.close()
-
-    def close(self) -> None:
-        """Close the connection; nothing that was not committed stays."""
-        for session in (self._session, self._place_session):
-            if session is not None:
-                session.close()
-        self._session = self._place_session = None
-
-    def _wanted(self, *, books_alone: bool) -> dict[str, sa.Table]:
-        """Return the tables that `prepare` is to find or make."""
-        tables = build_tables()
-        return {name: tables[name] for name in (self.books.tables if books_alone else tables)}
-
-    @property
-    def session(self) -> Session:
-        """The connection for everything but scans."""
-        if self._session is None:
-            self._session = self._opened()
-        return self._session
-
-    def _opened(self) -> Session:
-        session = self._connect()
-        session.books = self.books
-        return session
-
-    # -- what an engine does in its own way
-    # ---------------------------------------------------------------------
-
-    @abstractmethod
-    def prepare(self, *, books_alone: bool = False) -> None:
-        """Create the missing tables in one transaction, after finding those that stand compatible; stamp the version.
-
-        Idempotent; of two processes at once, one waits for the other.
-
-        Args:
-            books_alone: Whether only the tables of the books are to stand, for a database that is to hold no entity;
-                such a one has no version.
-
-        Raises:
-            MigrationError: The target is at another version, a table is not compatible (every difference is named), or
-                is a view. Nothing was written.
-        """
-
-    @abstractmethod
-    def standing(self) -> Collection[str]:
-        """Return which of our names stand in the target, the version's table among them, whatever has the name."""
-
-    @abstractmethod
-    def differences(self) -> list[str]:
-        """Return how the tables differ from this program's version of them, a few words for each; writes nothing.
-
-        Columns, types, NOT NULL, keys, checks, references and indexes are compared, also those that come after a load.
-        """
-
-    @abstractmethod
-    def _incompatible_or_found(self) -> Collection[str]:
-        """Return which of our tables stand, having refused those that are not compatible."""
-
-    @abstractmethod
-    def constrain(self) -> list[str]:
-        """Add the missing keys, checks, references and indexes, verify all references, gather statistics.
-
-        Returns:
-            What was done, a sentence for each.
-
-        Raises:
-            MigrationError: A row breaks a constraint; names table, constraint and up to 5 keys. Nothing was
-                added.
-        """
-
-    @abstractmethod
-    def _upkeep(self, *, reindex: bool) -> Iterable[Work]:
-        """Return the steps of `optimise`."""
-
-    @abstractmethod
-    def size(self) -> int:
-        """Return the bytes that the database takes."""
-
-    @abstractmethod
-    def missing_constraints(self) -> list[str]:
-        """Return the names of what `constrain` would add to the tables that stand: keys, checks, indexes and so on."""
-
-    @abstractmethod
-    def provisioning(self) -> Provisioning:
-        """Return what the database tells of itself, and what of it stands in a migration's way; writes nothing."""
-
-    @abstractmethod
-    def denied(self) -> list[str]:
-        """Return what this user may not do though a migration does it, a few words for each; writes nothing.
-
-        Raises:
-            MigrationError: A table is not compatible.
-        """
-
-    @abstractmethod
-    def throughput(self) -> Throughput:
-        """Measure how fast the target takes bytes, by a temporary table, or a scratch file beside a file.
-
-        Raises:
-            MigrationError: Nothing can be sent there.
-        """
-
-    @abstractmethod
-    def _connect(self) -> Session:
-        """Open a connection."""
-
-    @abstractmethod
-    def _lock_name(self) -> str:
-        """Return what names the lock: equal for all URLs of the same database."""
-
-    @abstractmethod
-    def _acquire_lock(self) -> Release:
-        """Take the migration's lock, or raise MigrationError at once; it must end with this process."""
-
-    @abstractmethod
-    def _stored_type(self, kind: Kind) -> pa.DataType:
-        """Return the Arrow type in which this engine takes a column of the kind."""
-
-    @abstractmethod
-    def _encode(self, column: pa.Array, kind: Kind) -> pa.Array:
-        """Return a canonical column in its stored type."""
-
-    @abstractmethod
-    def _select(self, table: str, condition: str) -> str:
-        """Return the query whose rows `_decode` reads."""
-
-    @abstractmethod
-    def _decode(self, table: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Return the rows of `_select` in canonical types, with the column `inexact`."""
-
-    def _before_load(self, session: Session) -> None:  # noqa: B027  # PostgreSQL needs nothing
-        """Set what cannot be set within the transaction."""
-
-    @property
-    def reads_beside_writing(self) -> bool:
-        """Whether rows can be read on another connection while this one writes, without either failing."""
-        return True
-
-    def _last_place(self, session: Session, entity: str) -> int | None:
-        """Return the place behind which the next rows of the table will stand, if the engine can tell."""
-        return None
-
-    def _place_of(self, session: Session, batch: BatchToLoad, before: int, loaded: int) -> str | None:
-        """Return the SQL condition under which a row `t` was inserted behind the place; None where nobody can tell."""
-        return None
-
-    def _before_scan(self, session: Session) -> None:  # noqa: B027  # an engine may need nothing
-        """Set what makes a scan read in storage order."""
-
-    # -- writing
-    # ------------------------------------------------------------------------------------------------
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -387,10 +205,6 @@ class Target(ABC):
                 record_batch(self.session, carried_table(name, snapshot, readings.count_rows(self.session, name)))
             return {name: readings.count_rows(self.session, name) for name in MIGRATION.tables}
 
-    def scan_books(self, table: str) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of a table of the bookkeeping, like `scan`."""
-        return self._read(table, ["1 = 1"])
-
     def optimise(self, *, reindex: bool = False) -> Optimised:
         """Prove the database whole, give back what it does not need, and gather statistics; no row changes.
 
@@ -504,123 +318,6 @@ class Target(ABC):
             size = self.session.table_size(_REHEARSAL)
             raise _RolledBack
         return Rehearsal(sum(part.num_rows for part in rows), time.monotonic() - started, size)
-
-    # -- reading
-    # ------------------------------------------------------------------------------------------------
-
-    def scan(self, entity: str, batch: str | None = None) -> Iterator[pa.RecordBatch]:
-        """Yield the table's rows as they are stored, in storage order, on a connection of its own.
-
-        Args:
-            entity: The table.
-            batch: Only the rows of this batch; None reads all.
-
-        Yields:
-            Record batches of the canonical schema and the further column `inexact` (string): null, or a
-            JSON object of column names to what stands there, for cells that are no value this migration
-            writes (a third decimal, text or NULL for an amount, NaN, a date that is none). Such a cell
-            itself is null.
-        """
-        if batch is None:
-            return self._read(entity, ["1 = 1"])
-        refuse_unknown_label(entity, batch)
-        return self._read(entity, member_conditions(entity, batch, self.books))
-
-    def scan_place(self, entity: str, place: str) -> Iterator[pa.RecordBatch]:
-        """Yield the rows that one load inserted (`BatchLoaded.place`), like `scan`.
-
-        On a connection that is kept for the next place, so one scan of a place must end before the next begins.
-        """
-        if self._place_session is None:
-            self._place_session = self._opened()
-            self._before_scan(self._place_session)
-        yield from self._decode(entity, self._place_session.stream(self._select(entity, place)))
-
-    def defects(self, entity: str | None = None) -> Iterator[pa.RecordBatch]:
-        """Yield the recorded defects, all or one entity's; the last column, `inexact`, is null."""
-        if entity is not None and entity not in TABLES:
-            raise MigrationError(f"There is no entity {entity!r}", why="its name is unknown", remedy="Check the name")
-        return self._read(self.books.defect, ["1 = 1" if entity is None else f"entity = '{entity}'"])
-
-    def _read(self, table: str, conditions: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        session = self._opened()
-        try:
-            self._before_scan(session)
-            for condition in conditions:
-                yield from self._decode(table, session.stream(self._select(table, condition)))
-        finally:
-            session.close()
-
-    def _records(self, table: str) -> list[dict[str, Any]]:
-        parts = self._decode(table, self.session.stream(self._select(table, "1 = 1")))
-        return [row for part in parts for row in part.drop_columns("inexact").to_pylist()]
-
-    def count(self, entity: str) -> int:
-        """Return the number of rows that stand in the table."""
-        return readings.count_rows(self.session, entity)
-
-    def counts_by_batch(self, entity: str) -> dict[str, int]:
-        """Return the number of rows that stand in the table, by batch; batches without rows are left out."""
-        return readings.count_by_batch(self.session, entity)
-
-    def recorded_batches(self) -> list[RecordedBatch]:
-        """Return what was recorded of each loaded batch, ordered by entity and batch."""
-        recorded = [RecordedBatch(**row) for row in self._records(self.books.batch)]
-        return sorted(recorded, key=lambda batch: (batch.entity, batch.batch))
-
-    def defect_counts(self) -> dict[tuple[str, str, str], int]:
-        """Return the number of defect records by (entity, batch, action)."""
-        rows = self.session.execute(
-            f"SELECT entity, batch, action, count(*) FROM {self.books.defect}"
-            " GROUP BY entity, batch, action ORDER BY 1, 2, 3"
-        )
-        return {(entity, batch, action): count for entity, batch, action, count in rows}
-
-    def defect_reasons(self, entity: str) -> dict[tuple[str, str, str, str], int]:
-        """Return the number of an entity's defect records by (batch, action, reason, reasons)."""
-        rows = self.session.execute(
-            f"SELECT batch, action, reason, reasons, count(*) FROM {self.books.defect} WHERE entity = $1"
-            " GROUP BY batch, action, reason, reasons ORDER BY 1, 2, 3, 4",
-            (entity,),
-        )
-        return {(batch, action, reason, reasons): count for batch, action, reason, reasons, count in rows}
-
-    def counts_by_value(self, entity: str, column: str) -> dict[str, int]:
-        """Return the number of rows that stand in the table, for each value of a column."""
-        return readings.count_by_value(self.session, entity, column)
-
-    def latest_snapshot(self) -> Snapshot | None:
-        """Return the snapshot of the batch that was loaded last; None before the first load."""
-        recorded = self.recorded_batches()
-        if not recorded:
-            return None
-        last = max(recorded, key=lambda batch: batch.loaded_at).snapshot_id
-        return next(Snapshot(**row) for row in self._records(self.books.snapshot) if row["snapshot_id"] == last)
-
-    def control_totals(self, entity: str, *, by_batch: bool = False) -> readings.Totals:
-        """Return exact counts and sums in cents, by SQL; see `readings.control_totals`.
-
-        `account`: by (product_id, status): rows, balance. `transaction`: by (transaction_type,), or
-        (batch, transaction_type): rows, amount, balance_after.
-        """
-        return readings.control_totals(self.session, entity, by_batch=by_batch)
-
-    def plausibility(self, as_of: datetime) -> list[plausibility.Finding]:
-        """Return what is possible and yet strange, by SQL on a connection of its own; see `plausibility.findings`."""
-        with closing(self._opened()) as session:
-            return list(plausibility.findings(session, as_of))
-
-    def workflows(self) -> list[workflows.Workflow]:
-        """Ask what the users of the service ask; see `workflows.workflows`."""
-        return list(workflows.workflows(self.session))
-
-    def server_version(self) -> str:
-        """Return the version of the server, or of the library that reads the file."""
-        return self.session.version()
-
-    def referential_integrity(self) -> dict[str, int]:
-        """Return the number of rows without their parent, by `account->customer` and so on."""
-        return readings.orphans(self.session)
 
 
 class _RolledBack(Exception):
