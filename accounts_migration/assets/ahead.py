@@ -6,6 +6,7 @@ other; an asset that runs alone does its work itself.
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 from accounts_migration.errors import MigrationError
@@ -20,6 +21,7 @@ class Ahead(Generic[_Result]):
         """Begin nothing."""
         self._beside = ThreadPoolExecutor(max_workers=1)
         self._begun: tuple[str, Future[_Result]] | None = None
+        self._done: tuple[str, _Result] | None = None
 
     def begin(self, run_id: str, work: Callable[[], _Result]) -> None:
         """Begin the work for a run."""
@@ -32,9 +34,13 @@ class Ahead(Generic[_Result]):
             MigrationError: The work failed.
         """
         begun, self._begun = self._begun, None
+        result: _Result | None = None
         if begun is not None and begun[0] == run_id:
-            try:
-                return begun[1].result()
-            except MigrationError:
-                pass
-        return work()
+            with suppress(MigrationError):
+                result = begun[1].result()
+        self._done = (run_id, work() if result is None else result)
+        return self._done[1]
+
+    def known(self, run_id: str) -> _Result | None:
+        """Return what an earlier asset of the run has come to; None where there was none."""
+        return self._done[1] if self._done is not None and self._done[0] == run_id else None

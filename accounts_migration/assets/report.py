@@ -17,6 +17,7 @@ from accounts_migration.assets.plausibility import PLAUSIBILITY
 from accounts_migration.databases.target import Target
 from accounts_migration.entities import ENTITIES, Entity
 from accounts_migration.reconciliation.amounts import amount
+from accounts_migration.reconciliation.report import Reconciliation
 from accounts_migration.reports.checks import latest_checks
 from accounts_migration.reports.contents import OtherTables, Report
 from accounts_migration.reports.gathering import gather
@@ -67,6 +68,7 @@ def reported(
     *,
     entities: Mapping[str, Entity] = ENTITIES,
     other_tables: OtherTables | None = None,
+    account: Reconciliation | None = None,
 ) -> dg.MaterializeResult[None]:
     """Write the report on a locked target, and return where it is, and its sha256.
 
@@ -79,13 +81,14 @@ def reported(
         folder: Snapshot id -> where to.
         entities: The four entities, as that snapshot holds them.
         other_tables: What came along beside them.
+        account: The reconciliation, where the run has made it.
 
     Raises:
         MigrationError: Nothing was loaded, the snapshot is gone, or the folder cannot be written.
     """
     snapshot = source.snapshot_of(recorded_snapshot(database, "report on"))
     verdicts = latest_checks(context.instance, checked, location)
-    said = gather(database, location, snapshot, verdicts, entities=entities, other_tables=other_tables)
+    said = gather(database, location, snapshot, verdicts, entities=entities, other_tables=other_tables, account=account)
     pictures = draw(said)
     written = write_report(said, pictures, folder(snapshot.snapshot_id))
     context.log.info(f"report: {written.folder / PAGE}")

@@ -61,6 +61,7 @@ def gather(
     *,
     entities: Mapping[str, Entity] = ENTITIES,
     other_tables: OtherTables | None = None,
+    account: Reconciliation | None = None,
 ) -> Report:
     """Return the report on a target.
 
@@ -71,6 +72,7 @@ def gather(
         checks: The last verdict of each check.
         entities: The four entities, as the snapshot holds them.
         other_tables: What came along beside them; None for nothing.
+        account: The reconciliation, where it was made just now; None makes it.
     """
     others = other_tables or OtherTables()
     words = WORDS[target.books.deed]
@@ -79,10 +81,10 @@ def gather(
     last = max(records, key=lambda record: record.loaded_at)
     policies = Policies.model_validate_json(last.policies)
     with ThreadPoolExecutor(max_workers=1) as beside:
-        # each keeps one core busy
-        plausible = beside.submit(target.plausibility, snapshot.time)
+        # the snapshot is read beside the target, whose one connection is for one thread
         promised = beside.submit(promised_by_batch, entities["transaction"], snapshot, policies)
-        found = reconcile(snapshot, policies, target, entities=entities)
+        plausible = target.plausibility(snapshot.time)
+        found = account or reconcile(snapshot, policies, target, entities=entities)
         in_target = counts_and_totals(target, "transaction")
     counted = {name: {line.batch for line in found.batches if line.entity == name} for name in entities}
     piles = [_pile(target, entity, policies, counted[name]) for name, entity in entities.items()]
@@ -103,7 +105,7 @@ def gather(
         totals=totals,
         overall=everything,
         defects=[line for pile in piles for line in pile.lines()],
-        plausibility=_plausibility(plausible.result()),
+        plausibility=_plausibility(plausible),
         months=_months(snapshot.tables[entities["transaction"].legacy_table].batches, promised.result(), in_target),
         loads=_loads(records),
         other_tables=others,

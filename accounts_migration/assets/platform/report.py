@@ -10,12 +10,14 @@ from typing import Any
 
 import dagster as dg
 
+from accounts_migration.assets.ahead import Ahead
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.platform.other_tables import NOT_CARRIED, OTHER_TABLES, TABLES
 from accounts_migration.assets.platform.proof import PROOF
 from accounts_migration.assets.report import ReportConfig, reported, reports_folder
 from accounts_migration.entities import PLATFORM_ENTITIES
 from accounts_migration.jobs import TARGET_TAG
+from accounts_migration.reconciliation.report import Reconciliation
 from accounts_migration.reports.contents import NotCarried, OtherTable, OtherTables
 from accounts_migration.resources import PlatformResource, TargetResource
 
@@ -41,6 +43,7 @@ def copy_report_asset(checked: Sequence[dg.AssetsDefinition]) -> dg.AssetsDefini
         platform: dg.ResourceParam[PlatformResource],
         copy_target: dg.ResourceParam[TargetResource],
         reports: dg.ResourceParam[Path],
+        reconciling: dg.ResourceParam[Ahead[Reconciliation]],
     ) -> dg.MaterializeResult[None]:
         with failing_clearly(), copy_target.open() as database, database.lock():
             location = copy_target.location or database.name
@@ -53,6 +56,7 @@ def copy_report_asset(checked: Sequence[dg.AssetsDefinition]) -> dg.AssetsDefini
                 reports_folder(config, reports),
                 entities=PLATFORM_ENTITIES,
                 other_tables=_other_tables(context.instance, location, platform.snapshot().time),
+                account=reconciling.known(context.run.run_id),
             )
 
     return report
