@@ -45,6 +45,8 @@ BOOKKEEPING_TABLES = [LegacyTable(name, tuple(column_names(name))) for name in M
 
 _PAGE_BYTES = 8192
 ROWS_PER_READ = 10_000
+_CELL_TYPE = {"bytea": pa.binary()}
+"""The types whose cells are copied as they are: as its text, a blob would look like a text that somebody wrote."""
 
 
 @dataclass
@@ -116,6 +118,8 @@ def refuse_without_platform(snapshot: Snapshot) -> None:
 
 def _of_postgres(session: PostgresSession, name: str, backup_dir: Path) -> tuple[Snapshot, KeptState]:
     session.execute("SELECT set_config('DateStyle', 'ISO, YMD', false), set_config('extra_float_digits', '0', false)")
+    # rows that a policy hides from this role are not left out in silence: the server then refuses
+    session.execute("SELECT set_config('row_security', 'off', false)")
     session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     exported = str(session.value("SELECT pg_export_snapshot()"))
     types = _types(session)
@@ -138,12 +142,16 @@ def _of_postgres(session: PostgresSession, name: str, backup_dir: Path) -> tuple
 
 
 def _types(session: Session) -> dict[str, dict[str, str]]:
-    """Return table -> column -> type of everything in the schema that rows can be read from."""
+    """Return table -> column -> type, of a domain that beneath it, of all in the schema that rows can be read from."""
     types: dict[str, dict[str, str]] = {}
     for table, column, kind in session.execute(
-        "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, NULL)"
-        " FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid"
-        " WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
+        "WITH RECURSIVE beneath AS ("
+        "SELECT oid, oid AS kind FROM pg_type WHERE typtype <> 'd'"
+        " UNION ALL SELECT t.oid, b.kind FROM pg_type AS t JOIN beneath AS b ON t.typbasetype = b.oid"
+        " WHERE t.typtype = 'd')"
+        " SELECT c.relname::text, a.attname::text, format_type(b.kind, NULL)"
+        " FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid JOIN beneath AS b ON b.oid = a.atttypid"
+        " WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
         " AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attnum"
     ):
         types.setdefault(table, {})[column] = kind
@@ -180,10 +188,10 @@ def _write(session: Session, path: Path, tables: Sequence[LegacyTable], types: M
 def _copy_table(session: Session, copy: Session, table: LegacyTable, types: Mapping[str, str]) -> None:
     columns = ", ".join(map(quoted, table.columns))
     copy.execute(f"CREATE TABLE {quoted(table.name)} ({columns})")  # no type: SQLite then converts nothing
-    texts = ", ".join(f"{_text(column, types[column])} AS {quoted(column)}" for column in table.columns)
-    schema = pa.schema([pa.field(column, pa.string()) for column in table.columns])
+    cells = ", ".join(f"{_cell(column, types[column])} AS {quoted(column)}" for column in table.columns)
+    schema = pa.schema([pa.field(column, _CELL_TYPE.get(types[column], pa.string())) for column in table.columns])
     counted = int(session.value(f"SELECT count(*) FROM {quoted(table.name)}"))
-    copy.ingest(table.name, schema, session.stream(f"SELECT {texts} FROM {quoted(table.name)}"))
+    copy.ingest(table.name, schema, session.stream(f"SELECT {cells} FROM {quoted(table.name)}"))
     written = int(copy.value(f"SELECT count(*) FROM {quoted(table.name)}"))
     if written != counted:
         raise MigrationError(
@@ -193,7 +201,9 @@ def _copy_table(session: Session, copy: Session, table: LegacyTable, types: Mapp
         )
 
 
-def _text(column: str, kind: str) -> str:
+def _cell(column: str, kind: str) -> str:
+    if kind in _CELL_TYPE:
+        return quoted(column)
     # a binary fraction is read at the 15 digits of a REAL (contract section 4), a shorter one exactly
     number = f"{quoted(column)}::float8" if kind in ("real", "double precision") else quoted(column)
     return f"{number}::text"
@@ -204,7 +214,7 @@ def _has_unique_key(session: Session, table: str) -> bool:
     found = session.value(
         "SELECT count(*) FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indrelid"
         " JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]"
-        " WHERE c.relnamespace = current_schema()::regnamespace AND c.relname = $1 AND a.attname = $2"
+        " WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relname = $1 AND a.attname = $2"
         " AND i.indisunique AND i.indisvalid AND i.indnkeyatts = 1 AND i.indpred IS NULL",
         (table, f"{table}_id"),
     )
@@ -216,7 +226,7 @@ def _unmigrated(
 ) -> Iterator[Unmigrated]:
     """Yield the tables and columns that are left behind, with how much they hold."""
     tables = session.execute(
-        "SELECT relname::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
+        "SELECT relname::text FROM pg_class WHERE relnamespace = quote_ident(current_schema())::regnamespace"
         " AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY relname"
     )
     for (table,) in tables:

@@ -132,7 +132,7 @@ class PostgresTarget(Target):
         names = ", ".join(f"'{name}'" for name in (*TABLES, VERSION_TABLE))
         rows = self.session.execute(
             "SELECT relname::text FROM pg_class"
-            f" WHERE relnamespace = current_schema()::regnamespace AND relname IN ({names})"
+            f" WHERE relnamespace = quote_ident(current_schema())::regnamespace AND relname IN ({names})"
         )
         return [name for (name,) in rows]
 
@@ -393,7 +393,7 @@ def _order(constraint: sa.Constraint) -> tuple[int, str]:
 
 def _found_tables(session: Session, wanted: dict[str, sa.Table]) -> dict[str, FoundTable]:
     names = ", ".join(f"'{name}'" for name in wanted)
-    here = f"c.relnamespace = current_schema()::regnamespace AND c.relname IN ({names})"
+    here = f"c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relname IN ({names})"
     columns: dict[str, dict[str, FoundColumn]] = {}
     for table, column, type_name, not_null, filled, generated in session.execute(
         "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull,"

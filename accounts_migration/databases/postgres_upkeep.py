@@ -25,7 +25,7 @@ def works(session: Session, *, reindex: bool) -> Iterable[Work]:
 
 def _here(relation: str) -> str:
     names = ", ".join(f"'{name}'" for name in TABLES)
-    return f"{relation}.relnamespace = current_schema()::regnamespace AND {relation}.relname IN ({names})"
+    return f"{relation}.relnamespace = quote_ident(current_schema())::regnamespace AND {relation}.relname IN ({names})"
 
 
 def _refuse_invalid(session: Session) -> None:
