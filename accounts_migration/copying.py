@@ -17,7 +17,7 @@ from accounts_migration.assets.platform.other_tables import OTHER_TABLES
 from accounts_migration.assets.platform.report import COPY_REPORT
 from accounts_migration.databases.books import COPY
 from accounts_migration.databases.platform_snapshot import refuse_without_platform
-from accounts_migration.databases.target import Target
+from accounts_migration.databases.target import Target, is_same_database
 from accounts_migration.definitions import build_defs
 from accounts_migration.entities import PLATFORM_ENTITIES
 from accounts_migration.errors import UsageError
@@ -82,7 +82,7 @@ def copy(
 
 
 def _refuse_same(source: PlatformResource, target: TargetResource) -> None:
-    if source.location == (target.location or target.url):
+    if is_same_database(source.url, target.url):
         raise UsageError(
             f"Cannot copy {source.location} into itself",
             why="FROM and TO are the same database",

@@ -3,12 +3,13 @@
 Here: which engine a URL means. Not here: what a target can do (`target_interface`).
 """
 
+from contextlib import closing
 from pathlib import Path
 
 from accounts_migration.databases.bookkeeping import RecordedBatch, Snapshot
 from accounts_migration.databases.books import MIGRATION, Books
 from accounts_migration.databases.loads import BatchLoaded, BatchToLoad
-from accounts_migration.databases.postgres_target import PostgresTarget, display_name
+from accounts_migration.databases.postgres_target import PostgresTarget, display_name, open_session
 from accounts_migration.databases.sqlite_target import SqliteTarget
 from accounts_migration.databases.target_interface import Target
 from accounts_migration.errors import UsageError
@@ -19,6 +20,7 @@ __all__ = [
     "RecordedBatch",
     "Snapshot",
     "Target",
+    "is_same_database",
     "open_target",
     "target_location",
     "target_path",
@@ -69,6 +71,32 @@ def target_location(url: str) -> str:
     """
     path = target_path(url)
     return display_name(url) if path is None else str(path.resolve())
+
+
+def is_same_database(one: str, other: str) -> bool:
+    """Return whether two URLs name one database, by whatever link, host or socket; connects to servers to know.
+
+    Raises:
+        UsageError: A path or URL is wrong.
+        MigrationError: A server cannot be reached or refuses; without the password.
+    """
+    if target_location(one) == target_location(other):
+        return True
+    paths = [path for url in (one, other) if (path := target_path(url)) is not None]
+    if not paths:
+        return _identity(one) == _identity(other)
+    return len(paths) == 2 and all(path.exists() for path in paths) and paths[0].samefile(paths[1])
+
+
+def _identity(url: str) -> str:
+    """Return what only one schema of one database of one running server has."""
+    with closing(open_session(url)) as session:
+        return str(
+            session.value(
+                "SELECT concat_ws(' ', pg_postmaster_start_time(), oid, current_schema())"
+                " FROM pg_database WHERE datname = current_database()"
+            )
+        )
 
 
 def _path(text: str) -> Path:
