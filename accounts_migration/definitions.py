@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,9 @@ from accounts_migration.assets.target_backup import backup_retention, target_bac
 from accounts_migration.assets.validation import build_validation
 from accounts_migration.databases.books import COPY
 from accounts_migration.errors import UsageError
-from accounts_migration.executors import logged_executor
+from accounts_migration.executors import Work, logged_executor
 from accounts_migration.io_managers import AssessmentIOManager, SnapshotIOManager, StagingIOManager
-from accounts_migration.jobs import BACKUP_JOB, build_copy_jobs, build_jobs, build_rollback_job
+from accounts_migration.jobs import BACKUP_JOB, build_copy_jobs, build_jobs, build_rollback_job, is_copy
 from accounts_migration.resources import (
     BackupResource,
     LegacyResource,
@@ -101,7 +102,7 @@ def build_defs(
         schedules=build_schedules(next(job for job in jobs if job.name == BACKUP_JOB)),
         sensors=build_sensors(approaches),
         resources={name: _as_resource(value) for name, value in resources.items()},
-        executor=logged_executor(chosen.logs, chosen.source_db, location),
+        executor=logged_executor(chosen.logs, partial(work_of, chosen)),
     )
 
 
@@ -131,6 +132,13 @@ def _refuse_target_in_source(chosen: Settings) -> None:
             why="SOURCE and TARGET are the same file",
             remedy="Name another file as TARGET",
         )
+
+
+def work_of(chosen: Settings, run: dg.DagsterRun) -> Work:
+    """Return the source of a run and where its target is; of a copy, the two databases that it is between."""
+    if is_copy(run):
+        return _location(chosen.copy_from), _location(chosen.copy_to)
+    return chosen.source_db, _location(chosen.target_db)
 
 
 def _location(url: str | None) -> str | None:

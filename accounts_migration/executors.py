@@ -18,20 +18,22 @@ from dagster._core.executor.in_process import InProcessExecutor
 from accounts_migration import logs
 from accounts_migration.jobs import RUN_TAG
 
+Work = tuple[Path | str | None, str | None]
+"""The source of a run, and where its target is, both without a password; None where it is not set."""
 
-def logged_executor(folder: Path, source: Path | None, target: str | None) -> dg.ExecutorDefinition:
+
+def logged_executor(folder: Path, work_of: Callable[[dg.DagsterRun], Work]) -> dg.ExecutorDefinition:
     """Return the executor; there is nothing to configure.
 
     Args:
         folder: LOG_DIR.
-        source: The legacy database.
-        target: Where the target is, without its password.
+        work_of: What a run works on.
     """
 
     def begin(run: dg.DagsterRun) -> None:
         # a run that a command launched and somebody launches again still bears the command's id
         logs.start_log(folder, quiet=False, run=run.tags.get(RUN_TAG, run.run_id))
-        logs.note_work(run.job_name, source, target)
+        logs.note_work(run.job_name, *work_of(run))
 
     @dg.executor(name="in_process_with_log")
     def in_process_with_log(_: dg.InitExecutorContext) -> dg.Executor:

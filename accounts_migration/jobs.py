@@ -111,6 +111,13 @@ def _job(target: str | None, name: str, selection: dg.AssetSelection, descriptio
     return dg.define_asset_job(name, selection, tags=target_tags(target), description=description)
 
 
+def is_copy(run: dg.DagsterRun) -> bool:
+    """Return whether a run is one of a copy to another database: of its jobs, or of its assets alone."""
+    if run.asset_selection:
+        return all(key.path[0] == "platform" for key in run.asset_selection)
+    return run.job_name in (COPY_SNAPSHOT_JOB, COPY_PREPARE_JOB, COPY_JOB, COPY_ALL_JOB)
+
+
 def build_rollback_job(target: str | None = None) -> dg.JobDefinition:
     """Return the job that rolls back; `target` is where its target is."""
 

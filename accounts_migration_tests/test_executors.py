@@ -19,7 +19,7 @@ import pytest
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run
 
-from accounts_migration.definitions import build_defs
+from accounts_migration.definitions import build_defs, work_of
 from accounts_migration.executors import logged_executor
 from accounts_migration.instance import prepare_instance
 from accounts_migration.jobs import RUN_TAG
@@ -64,7 +64,8 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
             asset: dg.AssetsDefinition, tags: Mapping[str, str] | None = None, config: Mapping[str, Any] | None = None
         ) -> dg.DagsterRun:
             definitions = dg.Definitions(
-                assets=[asset], executor=logged_executor(tmp_path / "logs", Path("legacy.db"), "/srv/target.db")
+                assets=[asset],
+                executor=logged_executor(tmp_path / "logs", lambda _: (Path("legacy.db"), "/srv/target.db")),
             )
             job = definitions.resolve_job_def(IMPLICIT)
             run = instance.create_run_for_job(job, tags=tags, run_config=config)
@@ -276,3 +277,22 @@ def test_what_is_materialized_in_the_ui_has_a_log(tmp_path: Path) -> None:
     assert lines(log)[1].endswith(f" - __ASSET_JOB: source {tmp_path / 'legacy.db'}, target {tmp_path / 'accounts.db'}")
     assert lines(log)[-1].startswith(f'{run} - INFO - Finished execution of run for "__ASSET_JOB".')
     refuse_personal_data(log)
+
+
+def test_a_log_names_the_databases_that_its_run_works_on(tmp_path: Path) -> None:
+    """A copy works on COPY_FROM and COPY_TO, all else on SOURCE_DB and TARGET_DB; passwords are left out."""
+    chosen = Settings(
+        source_db=tmp_path / "legacy.db",
+        target_db="postgresql://me:secret@host/accounts",
+        copy_from="postgresql://me:secret@host/accounts",
+        copy_to=str(tmp_path / "to.db"),
+    )
+    migration = (tmp_path / "legacy.db", "postgresql://me@host/accounts")
+    copy = ("postgresql://me@host/accounts", str(tmp_path / "to.db"))
+    by_hand = dg.AssetKey(["platform", "account"]), dg.AssetKey(["target", "account"])
+
+    def found(job: str, *assets: dg.AssetKey) -> object:
+        return work_of(chosen, dg.DagsterRun(job, asset_selection=frozenset(assets) or None))
+
+    assert [found(job) for job in ("load", "copy", "copy_all_tables")] == [migration, copy, copy]
+    assert [found(IMPLICIT, by_hand[0]), found(IMPLICIT, *by_hand)] == [copy, migration]
