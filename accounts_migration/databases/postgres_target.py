@@ -308,10 +308,13 @@ class PostgresTarget(Target):
                 yield postgres_rows.decode(table, batch)
 
 
-def _pages(session: Session, table: str) -> int:
-    return int(
-        session.value(f"SELECT pg_relation_size('{quoted(table)}'::regclass) / current_setting('block_size')::int")
+def _pages(session: Session, table: str) -> int | None:
+    """Return the number of a table's pages; None where the server would scan all of them to find a few."""
+    pages = session.value(
+        "SELECT CASE WHEN current_setting('server_version_num')::int >= 140000"
+        f" THEN pg_relation_size('{quoted(table)}'::regclass) / current_setting('block_size')::int END"
     )
+    return None if pages is None else int(pages)
 
 
 def display_name(url: str) -> str:

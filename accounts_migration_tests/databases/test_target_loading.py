@@ -353,3 +353,29 @@ def test_after_any_sequence_of_loads_the_target_is_what_was_loaded_last(target: 
 def test_reading_an_unprepared_target_says_what_to_do(postgres_url: str) -> None:
     with open_target(postgres_url) as target, pytest.raises(MigrationError, match="migrate into it first"):
         target.counts_by_batch("transaction")
+
+
+def test_the_place_of_a_load_holds_its_rows_and_no_others(target: Target, bank: Any) -> None:
+    bank.load_parents(target)
+    for batch, first in (("2024-03", 1), ("2024-04", 20_000), ("2024-05", 40_000)):
+        rows = bank.transaction(*range(first, first + 5_000), when=f"{batch}-15 10:00:00")
+        loaded = bank.load(target, "transaction", rows, batch)
+        assert loaded.place is not None
+        found = [key for part in target.scan_place("transaction", loaded.place) for key in part["transaction_id"]]
+        assert sorted(map(str, found)) == sorted(f"TXN-{number}" for number in range(first, first + 5_000))
+
+
+def test_a_load_into_pages_that_were_emptied_before_has_no_place_that_is_wrong(postgres_url: str, bank: Any) -> None:
+    """PostgreSQL fills pages that VACUUM has freed first: rows there lie before the end of the table."""
+    with open_target(postgres_url) as target:
+        target.prepare()
+        bank.load_parents(target)
+        bank.load(target, "transaction", bank.transaction(*range(1, 30_001), when="2024-03-15 10:00:00"), "2024-03")
+        target.session.execute("DELETE FROM \"transaction\" WHERE transaction_id < 'TXN-2'")
+        target.session.execute(
+            "UPDATE migration_batch SET loaded = (SELECT count(*) FROM \"transaction\") WHERE entity = 'transaction'"
+        )
+        target.session.execute('VACUUM "transaction"')
+        rows = bank.transaction(*range(50_001, 55_001), when="2024-04-15 10:00:00")
+        loaded = bank.load(target, "transaction", rows, "2024-04")
+        assert (loaded.road, loaded.loaded, loaded.place) == ("insert", 5_000, None)
