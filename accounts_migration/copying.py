@@ -66,6 +66,8 @@ def copy(
             instance = stack.enter_context(opened)
         if outcome.take(run_job(definitions, instance, COPY_SNAPSHOT_JOB)):
             outcome.snapshot = source.snapshot()
+            if not all_tables:
+                source.close()
             if outcome.snapshot.tables or not all_tables:
                 refuse_without_platform(outcome.snapshot)
                 database.examine()

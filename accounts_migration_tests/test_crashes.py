@@ -120,7 +120,7 @@ def test_of_two_migrations_at_once_one_is_refused(undisturbed: Undisturbed, targ
     said = [process.communicate(timeout=120) for process in both]
     ended = sorted((process.returncode, err) for process, (_, err) in zip(both, said, strict=True))
     assert [status for status, _ in ended] == [0, 1]
-    assert "another migration is writing to" in ended[1][1]
+    assert "another migration or copy is writing to" in ended[1][1]
     assert "Wait for it to end, or stop it" in ended[1][1]
     assert "Traceback" not in ended[0][1] + ended[1][1]
     assert content(target_url) == undisturbed.content

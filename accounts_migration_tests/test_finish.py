@@ -146,7 +146,7 @@ def test_it_is_refused_beside_a_migration(migrated: Path, here: Here) -> None:
         said = here("finish", migrated)
     finally:
         killed(process)
-    assert (said.status, "another migration is writing to" in said.err) == (1, True)
+    assert (said.status, "another migration or copy is writing to" in said.err) == (1, True)
 
 
 def test_on_postgresql_no_password_is_in_log_archive_or_notice(tmp_path: Path, here: Here, postgres_url: str) -> None:

@@ -287,8 +287,8 @@ class PostgresTarget(Target):
         if not taken:
             session.close()
             raise MigrationError(
-                f"Cannot migrate into {self.name}",
-                why=f"another migration is writing to {self.name}",
+                f"Cannot write into {self.name}",
+                why=f"another migration or copy is writing to {self.name}",
                 remedy="Wait for it to end, or stop it",
             )
         return session.close

@@ -327,7 +327,7 @@ def _release_lock(descriptor: int, beside: Path, path: Path) -> None:
 
 
 def _locked(beside: Path, name: str) -> int:
-    what = f"Cannot migrate into {name}"
+    what = f"Cannot write into {name}"
     try:
         descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -342,7 +342,7 @@ def _locked(beside: Path, name: str) -> int:
         os.close(descriptor)
         raise MigrationError(
             what,
-            why=f"another migration is writing to {name}",
+            why=f"another migration or copy is writing to {name}",
             remedy="Wait for it to end, or stop it",
         ) from None
     return descriptor

@@ -67,11 +67,11 @@ def test_a_second_migration_is_refused_at_once_and_a_killed_one_leaves_no_lock(
     holder = started(HOLDER, target_url)
     try:
         before = time.monotonic()
-        with pytest.raises(MigrationError, match="another migration is writing to"), target.lock():
+        with pytest.raises(MigrationError, match="another migration or copy is writing to"), target.lock():
             pass
-        with pytest.raises(MigrationError, match="another migration is writing to"):
+        with pytest.raises(MigrationError, match="another migration or copy is writing to"):
             bank.load(target, "product", bank.product(1))
-        with pytest.raises(MigrationError, match="another migration is writing to"):
+        with pytest.raises(MigrationError, match="another migration or copy is writing to"):
             target.constrain()
         assert time.monotonic() - before < 5
         assert target.recorded_batches() == []

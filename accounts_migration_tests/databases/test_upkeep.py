@@ -75,7 +75,7 @@ def test_indexes_are_built_anew_where_it_is_wanted(postgres_url: str, bank: Any)
 def test_it_never_runs_beside_a_migration(target: Target, target_url: str) -> None:
     process = started(HOLDER, target_url)
     try:
-        with pytest.raises(MigrationError, match="another migration is writing to"):
+        with pytest.raises(MigrationError, match="another migration or copy is writing to"):
             target.optimise()
     finally:
         killed(process)

@@ -161,7 +161,7 @@ def test_a_target_that_another_migration_writes_to(tmp_path: Path, ready: Ready)
     name = items.TARGET
     found = [next(item for item in judged if item.name == name) for judged in (at_work, ended)]
     assert [item.blocks for item in found] == [True, False]
-    assert found[0].finding.endswith("another migration is writing to " + target)
+    assert found[0].finding.endswith("another migration or copy is writing to " + target)
     assert not (tmp_path / "target.db").exists()
 
 

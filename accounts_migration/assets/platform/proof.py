@@ -5,9 +5,10 @@ counting and adding (`accounts_migration.reconciliation`), and the entities' row
 loaded (`accounts_migration.assets.platform.chain`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import dagster as dg
+import pyarrow as pa
 
 from accounts_migration.assets.ahead import Ahead
 from accounts_migration.assets.constraints import begin_reconciliation, constrained, reconciled
@@ -16,7 +17,9 @@ from accounts_migration.assets.links import target_key
 from accounts_migration.assets.platform.snapshot import PLATFORM_SNAPSHOT
 from accounts_migration.assets.validation import account_check_specs, account_checks, account_metadata, no_orphans
 from accounts_migration.databases.bookkeeping import Snapshot as SnapshotRecord
+from accounts_migration.databases.books import MIGRATION
 from accounts_migration.databases.snapshot import Snapshot
+from accounts_migration.databases.target import Target
 from accounts_migration.entities import PLATFORM_ENTITIES
 from accounts_migration.entities.policies import Policies
 from accounts_migration.platform.bookkeeping import carried_books, digest_of, read_books
@@ -49,15 +52,17 @@ def bookkeeping(
     """The migration's own tables, which come along: what was migrated, when, and what was left behind."""
     with failing_clearly(), copy_target.open() as database, database.lock():
         database.prepare()
-        tables = carried_books(snapshot)
-        if tables:
+        tables = {table.name: table for table in carried_books(snapshot)}
+
+        def read(name: str) -> Iterable[pa.RecordBatch]:
+            return read_books(snapshot, tables[name]) if tables else ()
+
+        expected = {name: digest_of(read(name)) for name in MIGRATION.tables}
+        # books that an earlier copy brought and that are gone from the source go as well
+        if expected != (found := _digests(database)):
             record = SnapshotRecord(snapshot.snapshot_id, snapshot.source, snapshot.sha256, snapshot.time)
-            database.carry_books(record, {table.name: read_books(snapshot, table) for table in tables})
-        expected = {table.name: digest_of(read_books(snapshot, table)) for table in tables}
-        found = {
-            table.name: digest_of(part.drop_columns(["inexact"]) for part in database.scan_books(table.name))
-            for table in tables
-        }
+            database.carry_books(record, {name: read(name) for name in MIGRATION.tables})
+            found = _digests(database)
     rows = {f"rows of {name}": count for name, (count, _) in found.items()}
     different = [name for name in expected if expected[name] != found[name]]
     context.log.info(
@@ -69,6 +74,14 @@ def bookkeeping(
         metadata={"rows compared": sum(rows.values()), "different": ", ".join(different) or "none"},
     )
     yield dg.MaterializeResult(metadata=rows, check_results=[check])
+
+
+def _digests(database: Target) -> dict[str, tuple[int, int]]:
+    """Return table -> number and digest of the rows of the migration's bookkeeping that stand in a database."""
+    return {
+        name: digest_of(part.drop_columns(["inexact"]) for part in database.scan_books(name))
+        for name in MIGRATION.tables
+    }
 
 
 @dg.asset(

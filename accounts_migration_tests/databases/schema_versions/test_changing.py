@@ -261,7 +261,7 @@ def test_of_two_upgrades_at_once_the_second_is_refused(old: str) -> None:
         with open_target(old) as target:
             assert refusal(lambda: changing.upgrade(target)) == (
                 f"Cannot change the schema of {target.name}",
-                f"another migration is writing to {target.name}",
+                f"another migration or copy is writing to {target.name}",
                 "Wait for it to end, or stop it",
             )
             assert target.version() == "0001", "who reads meanwhile sees the old version"
