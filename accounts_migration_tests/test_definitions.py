@@ -81,7 +81,14 @@ ASSETS = {
     **{
         f"platform/{entity}": (
             "platform",
-            sorted(["platform/snapshot", "platform/target_backup", *JUDGED, *(f"platform/{one}" for one in parents)]),
+            sorted(
+                [
+                    "platform/snapshot",
+                    "platform/target_backup",
+                    f"platform/judged/{entity}",
+                    *(f"platform/{one}" for one in parents),
+                ]
+            ),
         )
         for entity, parents in PARENTS.items()
     },

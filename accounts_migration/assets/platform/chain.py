@@ -110,15 +110,14 @@ def _rows(entity: Entity, snapshot: Snapshot, batches: list[str]) -> Iterator[pa
 
 def copied_asset(entity: Entity) -> dg.AssetsDefinition:
     """Return the asset that loads an entity, with its checks."""
-    judged_keys = [cleaned_key(one) for one in PLATFORM_ENTITIES.values() if one is not entity]
 
     @dg.asset(
         key=target_key(entity),
         group_name="platform",
         kinds={"sql"},
         ins={"snapshot": dg.AssetIn(PLATFORM_SNAPSHOT), "rows": dg.AssetIn(cleaned_key(entity))},
-        # nothing is written before all four are judged
-        deps=[COPY_BACKUP, *judged_keys, *(target_key(PLATFORM_ENTITIES[parent]) for parent in entity.parents)],
+        # which comes after all four are judged, so that nothing is written before
+        deps=[COPY_BACKUP, *(target_key(PLATFORM_ENTITIES[parent]) for parent in entity.parents)],
         pool="target",
         check_specs=load_check_specs(entity),
         metadata={"dagster/column_schema": column_schema(entity)},
