@@ -71,7 +71,10 @@ def reconciled(
     *,
     of_any_snapshot: bool = False,
     entities: Mapping[str, Entity] = ENTITIES,
+    by_month: bool = False,
 ) -> Reconciliation:
     """Reconcile on a connection of its own; see `reconcile`."""
     with target.open() as database:
-        return reconcile(snapshot, policies, database, of_any_snapshot=of_any_snapshot, entities=entities)
+        return reconcile(
+            snapshot, policies, database, of_any_snapshot=of_any_snapshot, entities=entities, by_month=by_month
+        )

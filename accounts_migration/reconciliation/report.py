@@ -6,7 +6,7 @@ Here: putting rows, totals and completeness together. Not here: content row by r
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,22 +15,40 @@ from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.databases.target import Target
 from accounts_migration.entities import ENTITIES, Entity
 from accounts_migration.entities.policies import Policies
+from accounts_migration.entities.totals import Totals, added
 from accounts_migration.reconciliation.accounting import BatchLaw, laws, total
-from accounts_migration.reconciliation.promises import ControlTotal, control_totals, left_behind, promised
-from accounts_migration.reconciliation.target_totals import counts_and_totals
+from accounts_migration.reconciliation.promises import (
+    ControlTotal,
+    control_totals,
+    left_behind,
+    promised,
+    promised_by_batch,
+)
+from accounts_migration.reconciliation.target_totals import BatchFigures, counts_and_totals
+
+_IN_MONTHS = "transaction"
+
+
+@dataclass(frozen=True, slots=True)
+class Months:
+    """What stands of transactions in each batch: `promised` by the snapshot (group -> cents), and in the target."""
+
+    promised: dict[str, Totals]
+    standing: BatchFigures
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
     """Rows by entity and batch, control totals, and the batches that are not loaded from the snapshot yet.
 
-    Totals are those of the batches that are loaded.
+    Totals are those of the batches that are loaded; `months` stand only where they were asked for.
     """
 
     batches: list[BatchLaw]
     entities: list[BatchLaw]
     totals: list[ControlTotal]
     missing: list[str]
+    months: Months | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -45,6 +63,7 @@ def reconcile(
     *,
     of_any_snapshot: bool = False,
     entities: Mapping[str, Entity] = ENTITIES,
+    by_month: bool = False,
 ) -> Reconciliation:
     """Count and add on both sides.
 
@@ -54,6 +73,7 @@ def reconcile(
         target: The target.
         of_any_snapshot: Whether batches that were loaded from another snapshot are held against this one, too.
         entities: The four entities, as the snapshot's source holds them.
+        by_month: Whether the figures of each month of transactions are kept, for a report.
     """
     records = target.recorded_batches()
     recorded = {
@@ -70,9 +90,11 @@ def reconcile(
     }
     with ThreadPoolExecutor(max_workers=1) as beside:
         # the source is read while the target is
+        months = beside.submit(promised_by_batch, entities[_IN_MONTHS], snapshot, policies) if by_month else None
         promises = {
             name: beside.submit(promised, entity, snapshot, policies, _unless_all(entity, snapshot, loaded[name]))
             for name, entity in entities.items()
+            if months is None or name != _IN_MONTHS
         }
         counted_in_target = {name: counts_and_totals(target, name) for name in entities}
         for name, entity in entities.items():
@@ -87,7 +109,13 @@ def reconcile(
             found.batches.extend(lines)
             found.entities.append(total(name, lines))
             left = left_behind(entity, _of_batches(target.defects(name), counted), policies)
-            found.totals.extend(control_totals(name, promises[name].result(), figures.of(counted), left))
+            if months is not None and name == _IN_MONTHS:
+                by_batch = months.result()
+                in_source = added(by_batch.get(batch, {}) for batch in loaded[name])
+                found = replace(found, months=Months(by_batch, figures))
+            else:
+                in_source = promises[name].result()
+            found.totals.extend(control_totals(name, in_source, figures.of(counted), left))
     return found
 
 

@@ -7,7 +7,6 @@ Here: figures and their parting by reason. Not here: counting and adding themsel
 import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from importlib.metadata import version
@@ -20,13 +19,12 @@ from accounts_migration.databases.target import RecordedBatch, Target
 from accounts_migration.entities import ENTITIES, Entity
 from accounts_migration.entities.defects import REPAIRED, without_personal_data
 from accounts_migration.entities.policies import Policies
-from accounts_migration.entities.totals import MEASURES, Totals
+from accounts_migration.entities.totals import MEASURES
 from accounts_migration.reconciliation.accounting import BatchLaw
 from accounts_migration.reconciliation.amounts import amount
 from accounts_migration.reconciliation.plausibility import MEANINGS
-from accounts_migration.reconciliation.promises import OVERALL, ControlTotal, money_of, overall, promised_by_batch
-from accounts_migration.reconciliation.report import Reconciliation, reconcile
-from accounts_migration.reconciliation.target_totals import BatchFigures, counts_and_totals
+from accounts_migration.reconciliation.promises import OVERALL, ControlTotal, money_of, overall
+from accounts_migration.reconciliation.report import Months, Reconciliation, reconcile
 from accounts_migration.reports.contents import (
     FAILED,
     NOT_RUN,
@@ -72,7 +70,7 @@ def gather(
         checks: The last verdict of each check.
         entities: The four entities, as the snapshot holds them.
         other_tables: What came along beside them; None for nothing.
-        account: The reconciliation, where it was made just now; None makes it.
+        account: The reconciliation with its months, where it was made just now; None makes it.
     """
     others = other_tables or OtherTables()
     words = WORDS[target.books.deed]
@@ -80,12 +78,7 @@ def gather(
     records = [record for record in target.recorded_batches() if record.entity in entities]
     last = max(records, key=lambda record: record.loaded_at)
     policies = Policies.model_validate_json(last.policies)
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        # the snapshot is read beside the target, whose one connection is for one thread
-        promised = beside.submit(promised_by_batch, entities["transaction"], snapshot, policies)
-        plausible = target.plausibility(snapshot.time)
-        found = account or reconcile(snapshot, policies, target, entities=entities)
-        in_target = counts_and_totals(target, "transaction")
+    found = account or reconcile(snapshot, policies, target, entities=entities, by_month=True)
     counted = {name: {line.batch for line in found.batches if line.entity == name} for name in entities}
     piles = [_pile(target, entity, policies, counted[name]) for name, entity in entities.items()]
     totals = [_money(total, pile) for pile in piles for total in found.totals if total.entity == pile.entity.name]
@@ -105,8 +98,8 @@ def gather(
         totals=totals,
         overall=everything,
         defects=[line for pile in piles for line in pile.lines()],
-        plausibility=_plausibility(plausible),
-        months=_months(snapshot.tables[entities["transaction"].legacy_table].batches, promised.result(), in_target),
+        plausibility=_plausibility(target.plausibility(snapshot.time)),
+        months=_months(snapshot.tables[entities["transaction"].legacy_table].batches, found.months),
         loads=_loads(records),
         other_tables=others,
         checks=list(checks),
@@ -243,13 +236,16 @@ def _plausibility(findings: Iterable[Finding]) -> list[Plausibility]:
     ]
 
 
-def _months(rows: Mapping[str, int], promised: Mapping[str, Totals], standing: BatchFigures) -> list[Month]:
+def _months(rows: Mapping[str, int], found: Months | None) -> list[Month]:
+    if found is None:
+        return []
+    standing = found.standing
     return [
         Month(
             batch=batch,
             source_rows=rows.get(batch, 0),
             target_rows=standing.rows.get(batch, 0),
-            source_cents=sum(group["amount"] for group in promised.get(batch, {}).values()),
+            source_cents=sum(group["amount"] for group in found.promised.get(batch, {}).values()),
             target_cents=sum(group["amount"] for group in standing.totals.get(batch, {}).values()),
         )
         for batch in sorted({*rows, *standing.rows})

@@ -103,7 +103,7 @@ def copy_constraints(
         database.prepare()
 
         def reconcile() -> Reconciliation:
-            return reconciled(platform.snapshot(), policies, copy_target, entities=PLATFORM_ENTITIES)
+            return reconciled(platform.snapshot(), policies, copy_target, entities=PLATFORM_ENTITIES, by_month=True)
 
         begin_reconciliation(context, database, PROOF, reconciling, reconcile)
         return constrained(context, database)
@@ -130,7 +130,8 @@ def proof(
     """The whole account: rows by entity and batch, control totals of both databases, references."""
     with failing_clearly():
         found = reconciling.result(
-            context.run.run_id, lambda: reconciled(snapshot, policies, copy_target, entities=PLATFORM_ENTITIES)
+            context.run.run_id,
+            lambda: reconciled(snapshot, policies, copy_target, entities=PLATFORM_ENTITIES, by_month=True),
         )
         with copy_target.open() as database:
             orphans = database.referential_integrity()
