@@ -56,7 +56,9 @@ _QUESTIONS = {
     **{name: {"no number": "count(*) FILTER (WHERE {0} = 'NaN')"} for name in ("float4", "float8")},
     **{name: {"beyond": f"count(*) FILTER (WHERE {_BEYOND})"} for name in ("date", "timestamp", "timestamptz")},
     **{name: {"longest": "max(octet_length({0}))"} for name in ("text", "varchar", "bpchar", "bytea")},
+    **{name: {} for name in ("int2", "int4", "int8", "oid", "bool", "time", "uuid")},
 }
+_QUESTIONS_OF_OTHERS = {"longest": "max(octet_length({0}::text))"}
 _NOT_TABLES = {
     "v": ("view", "it is a query"),
     "m": ("materialized view", "it is a query"),
@@ -118,6 +120,8 @@ def find(session: Session, origin: Origin, besides: Collection[str]) -> Found:
             elif kind in _NOT_TABLES:
                 word, why = _NOT_TABLES[kind]
                 not_carried.append(NotCarried(word, name, why))
+            elif not inspector.get_columns(name):
+                not_carried.append(NotCarried("table", name, "it has no columns"))
             else:
                 tables.append(_Table(session, inspector, name, kind, not_carried).found())
     for what, (query, why) in _LEFT_BEHIND.items():
@@ -187,7 +191,14 @@ class _Table:
                 NotCarried("check", f"{check['name']} of table {self._name}", "it is an expression")
             )
         return FoundTable(
-            self._name, self._relation, columns, keys, list(self._references()), self._identity(keys), rows
+            self._name,
+            self._relation,
+            columns,
+            keys,
+            list(self._references()),
+            self._identity(keys),
+            rows,
+            row_bytes=sum(column.longest for column in columns),
         )
 
     # -- columns
@@ -197,7 +208,7 @@ class _Table:
         asked = [
             (one.name, question, sql.format(quoted(one.name)))
             for one in self._declared
-            for question, sql in {"values": "count({0})", **_QUESTIONS.get(one.base, {})}.items()
+            for question, sql in {"values": "count({0})", **_QUESTIONS.get(one.base, _QUESTIONS_OF_OTHERS)}.items()
         ]
         answers: dict[str, dict[str, int]] = {one.name: {} for one in self._declared}
         for part in in_parts(asked, _QUESTIONS_PER_SCAN):

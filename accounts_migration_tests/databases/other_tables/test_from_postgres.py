@@ -197,6 +197,7 @@ def test_what_sqlite_has_no_place_for_is_listed(postgres_url: str, tmp_path: Pat
         "CREATE TABLE parted (id int, at date) PARTITION BY RANGE (at)",
         "CREATE TABLE parted_2020 PARTITION OF parted FOR VALUES FROM ('2020-01-01') TO ('2021-01-01')",
         "INSERT INTO parted VALUES (1, '2020-05-05')",
+        "CREATE TABLE bare ()",
         "CREATE TABLE base (id int)",
         "CREATE TABLE derived (more int) INHERITS (base)",
         "INSERT INTO base VALUES (1)",
@@ -225,6 +226,7 @@ def test_what_sqlite_has_no_place_for_is_listed(postgres_url: str, tmp_path: Pat
         "foreign key far_id_fkey of table far: it refers to table audit.entry of another schema",
         "sequence public.stepped_id_seq: its step is not 1",
         "sequence public.stepped_n_seq: its column alone is not the primary key",
+        "table bare: it has no columns",
         "partition parted_2020: its rows arrive in parted",
     }
     assert query(path, "SELECT * FROM parted") == [(1, "2020-05-05")]
@@ -263,6 +265,16 @@ def test_one_exported_snapshot_is_what_is_read(postgres_url: str, tmp_path: Path
     assert query(tmp_path / "target.db", "SELECT * FROM t") == [(1,)]
     with pytest.raises(MigrationError, match="Cannot read postgresql://"):
         take_inventory(Origin(postgres_url, exported), "sqlite", besides=BESIDES)
+
+
+def test_large_rows_are_read_a_few_at_once(postgres_url: str) -> None:
+    run(
+        postgres_url,
+        "CREATE TABLE t (a bytea, b json, c text[])",
+        "INSERT INTO t VALUES (decode(repeat('00', 8000000), 'hex'), '{}', '{}'), (NULL, '[]', NULL)",
+    )
+    [table] = take_inventory(Origin(postgres_url), "sqlite", besides=BESIDES).tables
+    assert table.rows_at_once == 7
 
 
 def test_hidden_rows_are_an_error(postgres_url: str) -> None:
