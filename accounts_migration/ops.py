@@ -50,6 +50,7 @@ def roll_back(
             "holds again": str(done.backup),
             "replaced target": done.kept or "there was none",
             "journal": dg.MetadataValue.path(str(done.folder)),
+            "discarded": dg.MetadataValue.md("\n".join(f"- {line}" for line in done.discarded) or "none"),
             "discarded rows": dg.MetadataValue.md("\n".join(f"- {path}" for path in done.exported) or "none"),
             "remarks": dg.MetadataValue.md("\n".join(f"- {remark}" for remark in done.remarks) or "none"),
             "service": done.service,

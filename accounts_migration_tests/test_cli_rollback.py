@@ -36,11 +36,19 @@ def test_a_night_with_a_migration_that_is_taken_back(tmp_path: Path, here: Here)
 
     loaded = content(str(tmp_path / "accounts.db"))
     change(tmp_path / "accounts.db", "UPDATE account SET balance = 1 WHERE account_id = 'ACCT-00000010'")
+    change(tmp_path / "accounts.db", "CREATE TABLE note (words text); INSERT INTO note VALUES ('mine')")
     refused = here("rollback", "accounts.db", **NO_SERVICE)
     assert (refused.status, "table account: 1 rows changed" in refused.err) == (1, True)
     assert "The target is as it was; the service was not touched" in refused.err
 
     back = here("rollback", "accounts.db", "--to", names[0], "--discard-changes", **NO_SERVICE)
+    [exported] = (tmp_path / "var" / "backups").glob("rollback-*/other-1-note.csv")
+    discarded = (
+        "discarded table note is there, and should not be (none of the migration's tables): exported whole, 1 rows in"
+        " other-1-note.csv"
+    )
+    assert (discarded in back.lines, exported.read_text()) == (True, '"words"\n"mine"\n')
+    assert f"exported {exported.relative_to(tmp_path)}" in back.lines
     assert (back.status, verdict(back.out), content(str(tmp_path / "accounts.db"))) == (0, "ROLLED", loaded)
     assert "service there is no command to start a service: its setting is empty" in back.lines
     back = here("rollback", "accounts.db", "--yes", **NO_SERVICE)
@@ -49,8 +57,10 @@ def test_a_night_with_a_migration_that_is_taken_back(tmp_path: Path, here: Here)
         True,
         False,
     )
-    log = max((tmp_path / "var" / "logs").glob("*.log"), key=lambda path: path.stat().st_mtime_ns).read_text()
+    logs = sorted((tmp_path / "var" / "logs").glob("*.log"), key=lambda path: path.stat().st_mtime_ns)
+    log = logs[-1].read_text()
     assert "keeping the target aside and putting the backup in its place" in log
+    assert any(discarded.replace("discarded ", "discarded: ") in path.read_text() for path in logs)
 
 
 @pytest.mark.parametrize(("answer", "status"), [("no", 2), ("", 2), ("yes", 1)])

@@ -1,12 +1,14 @@
 """What somebody has changed in the target since the migration ended: a rollback would lose it.
 
 Here: finding it, and writing it into files. The migration's own rows stand in staging; each batch that the target
-recorded names by its digest which staged rows they are. Not here: the comparison of rows
-(`accounts_migration.reconciliation.content`), and what follows from a change (`rollback`).
+recorded names by its digest which staged rows they are. A table that is none of ours is held against the backup, and
+exported whole. Not here: the comparison of rows (`accounts_migration.reconciliation.content`), and what follows from a
+change (`rollback`).
 """
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -19,6 +21,7 @@ from upath import UPath
 
 from accounts_migration.assets.links import cleaned_key
 from accounts_migration.databases.bookkeeping import RecordedBatch
+from accounts_migration.databases.copies.engine import Engine
 from accounts_migration.databases.copies.figures import Figures
 from accounts_migration.databases.postgres_rows import encode, stored_type
 from accounts_migration.databases.target import Target, open_target
@@ -33,6 +36,8 @@ from accounts_migration.staging import Staged
 
 _PRESENT = "present"
 _NAMES = {UNEXPECTED: "added", DIFFERENT: "changed", MISSING: "removed", _PRESENT: "present"}
+_NOT_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9_-]+")
+_MOST_LETTERS = 60
 _CSV = csv.WriteOptions(include_header=False, quoting_style="all_valid")
 
 
@@ -50,19 +55,56 @@ class Changes:
     unproved: list[str] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
 
+    def __add__(self, other: "Changes") -> "Changes":
+        """Return both."""
+        return Changes(self.lines + other.lines, self.unproved + other.unproved, self.files + other.files)
+
     def __bool__(self) -> bool:
         """Return whether something is, or may be, changed."""
         return bool(self.lines or self.unproved)
 
 
-def find_changes(url: str, settings: Settings, backed_up: Figures, present: Figures, into: Path | None) -> Changes:
-    """Compare the target with what the migration wrote, and its other tables with the backup.
+def find_changes_of_others(engine: Engine, backed_up: Figures, present: Figures, into: Path | None) -> Changes:
+    """Compare the tables that are none of ours with the backup.
+
+    Args:
+        engine: The target.
+        backed_up: What stands in the backup.
+        present: What stands in the target now.
+        into: A folder for a file of each table that was changed or is new, whole; None writes none.
+
+    Raises:
+        MigrationError: A table cannot be read.
+        OSError: A file cannot be written.
+    """
+    changes = Changes()
+    differences = Figures(dict(backed_up.others)).by_table(Figures(dict(present.others)))
+    for number, (table, difference) in enumerate(differences.items(), 1):
+        line = f"{difference} (none of the migration's tables)"
+        if table not in present.tables:
+            rows = backed_up.tables[table].rows
+            line += f": it was dropped since the backup, which holds it with {rows:,} rows"
+        elif into is not None:
+            path = into / _file_name(number, table)
+            engine.export(table, path)
+            changes.files.append(path)
+            line += f": exported whole, {present.tables[table].rows:,} rows in {path.name}"
+        changes.lines.append(line)
+    return changes
+
+
+def _file_name(number: int, table: str) -> str:
+    """Return a name that every file system takes; its number tells apart what looks alike then."""
+    return f"other-{number}-{_NOT_IN_FILE_NAMES.sub('_', table)[:_MOST_LETTERS]}.csv"
+
+
+def find_changes(url: str, settings: Settings, present: Figures, into: Path | None) -> Changes:
+    """Compare the tables of ours with what the migration wrote.
 
     Args:
         url: The target.
         settings: Where staging is.
-        backed_up: What stood in the target before the migration.
-        present: What stands in it now.
+        present: What stands in the target now.
         into: A folder for files of the rows that were added, changed and removed; None writes none.
 
     Raises:
@@ -70,8 +112,6 @@ def find_changes(url: str, settings: Settings, backed_up: Figures, present: Figu
         OSError: A file cannot be written.
     """
     changes = Changes()
-    others = Figures(dict(backed_up.others)).differences(Figures(dict(present.others)))
-    changes.lines += [f"{line} (none of the migration's tables)" for line in others]
     with open_target(url) as target:
         recorded = target.recorded_batches() if "migration_batch" in present.tables else []
         for entity in ENTITIES.values():

@@ -31,7 +31,7 @@ from accounts_migration.operations.backup import (
     refuse_changed,
     verify_backup,
 )
-from accounts_migration.operations.changes import Changes, find_changes
+from accounts_migration.operations.changes import Changes, find_changes, find_changes_of_others
 from accounts_migration.operations.service import Health, Service
 from accounts_migration.settings import Settings
 
@@ -51,6 +51,7 @@ class RolledBack:
         kept: Where the replaced target is kept; empty where there was none.
         folder: Where its journal and the exported changes are.
         exported: Files of the rows that were discarded.
+        discarded: What was discarded, a sentence for each table.
         remarks: What its reader should know besides.
         service: What was done with the service.
         health: Its answer; None where nobody asks.
@@ -62,6 +63,7 @@ class RolledBack:
     kept: str
     folder: Path
     exported: list[Path] = field(default_factory=list)
+    discarded: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     service: str = ""
     health: Health | None = None
@@ -192,8 +194,9 @@ class _Rolling:
             changes = self._changes(self._journal.folder if self._discard_changes else None)
         if not self._discard_changes:
             self._refuse_changes(changes)
-        self._journal.note(_PUTTING_BACK, exported=[str(path) for path in changes.files])
-        for line in [*changes.lines, *changes.unproved]:
+        discarded = [*changes.lines, *changes.unproved]
+        self._journal.note(_PUTTING_BACK, exported=[str(path) for path in changes.files], discarded=discarded)
+        for line in discarded:
             self._tell(f"discarded: {line}")
 
     def _stop_service(self) -> None:
@@ -237,6 +240,7 @@ class _Rolling:
             "kept": kept,
             "folder": self._journal.folder,
             "exported": [Path(path) for path in self._journal.exported],
+            "discarded": self._journal.discarded,
             "remarks": self._remarks,
             "service": said,
             "health": health,
@@ -247,15 +251,20 @@ class _Rolling:
         """Return what was changed since the migration; a target that cannot be read is changed by definition."""
         try:
             present = self._engine.present()
-            if present is None:
-                return Changes()
-            backed_up = self._backup.figures
-            if self._return.way == "in place":
-                # what stands in other schemas stays
-                backed_up, present = backed_up.here, present.here
-            return find_changes(self._url, self._settings, backed_up, present, into)
         except MigrationError as error:
-            return Changes(unproved=[f"the target cannot be read ({error.why}); it is kept aside as it is"])
+            return _unreadable(error)
+        if present is None:
+            return Changes()
+        backed_up = self._backup.figures
+        if self._return.way == "in place":
+            # what stands in other schemas stays
+            backed_up, present = backed_up.here, present.here
+        # they were just read for their figures: an export that fails is no damage, and stops the rollback
+        others = find_changes_of_others(self._engine, backed_up, present, into)
+        try:
+            return others + find_changes(self._url, self._settings, present, into)
+        except MigrationError as error:
+            return others + _unreadable(error)
 
     def _refuse_changes(self, changes: Changes) -> None:
         if not changes:
@@ -268,7 +277,7 @@ class _Rolling:
             what,
             why="; ".join([*changes.lines, *changes.unproved]),
             remedy="A rollback would lose this. Give --discard-changes to roll back all the same: added, changed and"
-            " removed rows are written into files first, and the replaced target is kept",
+            " removed rows, and other tables whole, are written into files first, and the replaced target is kept",
         )
 
     def _given_up(self, error: BaseException) -> MigrationError:
@@ -297,6 +306,10 @@ class _Rolling:
             state = f"The target is as it was; {_as_it_was(self._service)}"
         self._journal.forget()
         return MigrationError(what, why=why, remedy=f"{remedy}. {state}")
+
+
+def _unreadable(error: MigrationError) -> Changes:
+    return Changes(unproved=[f"the target cannot be read ({error.why}); it is kept aside as it is"])
 
 
 def _as_it_was(service: Service) -> str:
@@ -380,6 +393,7 @@ class _Journal:
             "steps": steps,
             "kept": "",
             "exported": [],
+            "discarded": [],
         }
         try:
             folder.mkdir(mode=0o700)
@@ -425,6 +439,11 @@ class _Journal:
     @property
     def exported(self) -> list[str]:
         return list(self._entries["exported"])
+
+    @property
+    def discarded(self) -> list[str]:
+        # a program of an older version noted none
+        return list(self._entries.get("discarded", []))
 
     def did(self, step: str) -> bool:
         return step in self._entries["steps"]

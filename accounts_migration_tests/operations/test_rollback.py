@@ -11,6 +11,7 @@ import pytest
 from accounts_migration.databases.target import open_target
 from accounts_migration.errors import MigrationError
 from accounts_migration.operations.backup import take_backup
+from accounts_migration.operations.rollback import rollback
 from accounts_migration_tests.commands import content
 from accounts_migration_tests.operations.night import (
     CHANGES,
@@ -65,6 +66,88 @@ def test_discarded_rows_are_written_into_files_first(night: Night) -> None:
     }
     assert {oct(path.stat().st_mode & 0o777) for path in done.exported} == {"0o600"}
     assert (night.rows, night.api.runs) == (None, True)
+
+
+OTHERS = (
+    "CREATE TABLE kept (words text)",
+    "CREATE TABLE gone (words text)",
+    "CREATE TABLE note (id integer, words text, picture {blob})",
+    "INSERT INTO gone VALUES ('a'), ('b')",
+    "INSERT INTO note VALUES (1, 'stays', NULL)",
+)
+CHANGES_OF_OTHERS = (
+    "DROP TABLE gone",
+    "INSERT INTO note VALUES (2, NULL, {bytes}), (NULL, '', {none}), (3, 'a \"new\", \n one', NULL)",
+    'CREATE TABLE "../etc/pass ""wd""" ("a ""b""" text)',
+    'INSERT INTO "../etc/pass ""wd""" VALUES (\'7\')',
+    'CREATE TABLE "x/y" (n integer)',
+    'CREATE TABLE "x y" (n integer)',
+)
+
+
+def in_dialect(night: Night, statements: tuple[str, ...]) -> list[str]:
+    words = ("blob", "x'00ff'", "x''") if night.is_sqlite else ("bytea", "'\\x00ff'::bytea", "'\\x'::bytea")
+    return [one.format(**dict(zip(("blob", "bytes", "none"), words, strict=True))) for one in statements]
+
+
+def test_a_table_that_is_none_of_ours_is_exported_whole(night: Night) -> None:
+    night.run_sql(night.url, *in_dialect(night, OTHERS))
+    backup = take_backup(night.url, night.settings.backups)
+    night.run_sql(night.url, *in_dialect(night, CHANGES_OF_OTHERS))
+    night.run_sql(night.url, "DELETE FROM note WHERE id = 1")
+    told: list[str] = []
+    done = rollback(night.settings, night.url, to=backup.backup_id, discard_changes=True, tell=told.append)
+    header = '"id","words","picture"' if night.is_sqlite else "id,words,picture"
+    n, seven = ('"n"', '"7"') if night.is_sqlite else ("n", "7")
+    assert {path.name: path.read_bytes().decode() for path in done.exported} == {
+        "other-1-_etc_pass_wd_.csv": f'"a ""b"""\n{seven}\n',
+        "other-3-note.csv": f'{header}\n2,,\\x00ff\n,"",\\x\n3,"a ""new"", \n one",\n',
+        "other-4-x_y.csv": f"{n}\n",
+        "other-5-x_y.csv": f"{n}\n",
+    }
+    ours = " (none of the migration's tables)"
+    assert done.discarded == [
+        f'table ../etc/pass "wd" is there, and should not be{ours}: exported whole, 1 rows in'
+        " other-1-_etc_pass_wd_.csv",
+        f"table gone is missing{ours}: it was dropped since the backup, which holds it with 2 rows",
+        f"table note has 3 rows, not 1{ours}: exported whole, 3 rows in other-3-note.csv",
+        f"table x y is there, and should not be{ours}: exported whole, 0 rows in other-4-x_y.csv",
+        f"table x/y is there, and should not be{ours}: exported whole, 0 rows in other-5-x_y.csv",
+    ]
+    assert [line for line in told if line.startswith("discarded: ")] == [f"discarded: {one}" for one in done.discarded]
+    assert {path.parent for path in done.exported} == {done.folder}
+    assert {oct(path.stat().st_mode & 0o777) for path in done.folder.iterdir()} == {"0o600"}
+    assert night.run_sql(night.url, "SELECT words FROM gone ORDER BY 1") == [("a",), ("b",)]
+
+
+@of_a_file
+def test_storage_classes_can_be_told_apart_in_an_exported_table(night: Night) -> None:
+    night.run_sql(
+        night.url,
+        "CREATE TABLE anything (cell, x)",
+        "INSERT INTO anything VALUES (7, 1), ('7', 2), (7.0, 3), (0.1, 4), (x'37', 5), ('\\x37', 6), (1e999, 7),"
+        " (CAST(x'ff41' AS text), 8), ('a' || char(0) || 'b', 9), (-9223372036854775808, 10)",
+    )
+    [file] = night.roll_back(discard_changes=True).exported
+    assert file.read_bytes() == (
+        b'"cell","x"\n7,1\n"7",2\n7.0,3\n0.1,4\n\\x37,5\n"\\x37",6\ninf,7\n"\xffA",8\n"a\0b",9\n-9223372036854775808,10\n'
+    )
+
+
+@pytest.mark.parametrize("migrated", ["postgresql"], indirect=True)
+def test_tables_of_other_schemas_and_materialized_views_are_exported_too(night: Night) -> None:
+    night.run_sql(
+        night.url,
+        "CREATE SCHEMA audit",
+        'CREATE TABLE audit."Entry" (at timestamptz, part numrange, words text[])',
+        "INSERT INTO audit.\"Entry\" VALUES ('2024-01-02 03:04:05+02', '[1,2)', ARRAY['a', NULL, ''])",
+        "CREATE MATERIALIZED VIEW seen AS SELECT 1 AS one",
+    )
+    done = night.roll_back(to=night.loaded.backup_id, discard_changes=True)
+    assert {path.name: path.read_text() for path in done.exported} == {
+        "other-1-audit_Entry.csv": 'at,part,words\n2024-01-02 01:04:05+00,"[1,2)","{a,NULL,""""}"\n',
+        "other-2-seen.csv": "one\n1\n",
+    }
 
 
 @of_a_file

@@ -111,6 +111,21 @@ class Engine(ABC):
         """
 
     @abstractmethod
+    def export(self, table: str, file: Path) -> None:
+        r"""Write all rows of a table as CSV into a new file for its owner alone, one after the other, after a header.
+
+        NULL stands without quotes and an empty text within them; bytes are `\x` and hex digits.
+
+        Args:
+            table: Its name, as the figures of `present` have it.
+            file: The file; it must not exist.
+
+        Raises:
+            MigrationError: The table cannot be read.
+            OSError: The file cannot be written.
+        """
+
+    @abstractmethod
     def way(self, copy: Copy) -> Way:
         """Return how this copy can be put back here."""
 

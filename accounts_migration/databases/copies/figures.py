@@ -78,14 +78,15 @@ class Figures:
             rows_alone: Whether `found` tells numbers of rows, of some tables alone.
         """
         if rows_alone:
-            pairs: list[tuple[str, TableFigures | None, TableFigures | None]] = [
-                (name, TableFigures(self.tables[name].rows) if name in self.tables else None, one)
-                for name, one in sorted(found.tables.items())
-            ]
-        else:
-            names = sorted({*self.tables, *found.tables})
-            pairs = [(name, self.tables.get(name), found.tables.get(name)) for name in names]
-        return [line for pair in pairs if (line := _difference(*pair))]
+            told = {name: TableFigures(one.rows) for name, one in self.tables.items() if name in found.tables}
+            return list(Figures(told).by_table(found).values())
+        return list(self.by_table(found).values())
+
+    def by_table(self, found: "Figures") -> dict[str, str]:
+        """Return what differs in `found`: name of the table -> a sentence."""
+        names = sorted({*self.tables, *found.tables})
+        lines = {name: _difference(name, self.tables.get(name), found.tables.get(name)) for name in names}
+        return {name: line for name, line in lines.items() if line is not None}
 
 
 def _difference(name: str, expected: TableFigures | None, found: TableFigures | None) -> str | None:

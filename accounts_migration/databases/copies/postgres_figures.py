@@ -26,8 +26,14 @@ WHERE c.relkind IN ({kinds}) AND c.relispopulated AND c.relpersistence <> 't'
 ORDER BY 1
 """
 _PLACE = re.compile(r'("(?:[^"]|"")+"|[^".]+)\.("(?:[^"]|"")+"|[^" ]+)')
-# texts of values must not depend on who asks
-_ALIKE = {"TimeZone": "UTC", "DateStyle": "ISO, YMD", "IntervalStyle": "iso_8601", "extra_float_digits": "1"}
+SET_ALIKE = (
+    "SET TimeZone = 'UTC'",
+    "SET DateStyle = 'ISO, YMD'",
+    "SET IntervalStyle = 'iso_8601'",
+    "SET extra_float_digits = 1",
+)
+"""Statements by which texts of values do not depend on who asks."""
+
 _LATEST = """
 SELECT snapshot_id, policies_digest,
     (SELECT to_char(min(f.loaded_at), 'YYYY-MM-DD HH24:MI:SS.US') FROM {table} AS f
@@ -43,8 +49,8 @@ def count(session: PostgresSession, schema: str | None = None) -> Figures:
         session: In the database.
         schema: The schema of our tables; the first of the search path where None.
     """
-    for setting, value in _ALIKE.items():
-        session.execute(f"SELECT set_config('{setting}', '{value}', false)")
+    for statement in SET_ALIKE:
+        session.execute(statement)
     found = tables(session, schema)
     migrated = session.execute(_LATEST.format(table=found["migration_batch"])) if "migration_batch" in found else []
     return Figures(

@@ -115,6 +115,10 @@ class SqliteEngine(Engine):
             return None
         return _figures(self._ask(action="count", source=str(self.path), sums=_SUMS, immutable=False))
 
+    def export(self, table: str, file: Path) -> None:
+        """Have the program write it; numbers stand without quotes, texts within them; see `Engine.export`."""
+        self._ask(action="export", source=str(self.path), table=table, file=str(file))
+
     def way(self, copy: Copy) -> Way:
         """Switch by name, always; see `Engine.way`."""
         return "switch"

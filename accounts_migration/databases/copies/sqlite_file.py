@@ -1,4 +1,4 @@
-"""A program of its own: copy a SQLite file by the online backup API, or tell what stands in it.
+"""A program of its own: copy a SQLite file by the online backup API, tell what stands in it, or export a table.
 
 Here: what must not happen within a process that has the target open. There, only ADBC's own SQLite may touch the file:
 a second SQLite library would drop its locks (see `accounts_migration.databases.sqlite_target`). So this file is run by
@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from typing import Any
 from urllib.parse import quote
@@ -76,7 +76,44 @@ def check(source: str) -> dict[str, Any]:
     return {"damage": damage[:_MOST_DAMAGE_NAMED]}
 
 
-_ACTIONS: dict[str, Callable[..., dict[str, Any]]] = {"copy": copy, "count": count, "check": check}
+def export(source: str, table: str, file: str) -> dict[str, Any]:
+    """Write the rows of a table as CSV, texts byte by byte as they stand; storage classes can be told apart.
+
+    Args:
+        source: The database's path.
+        table: The table's name.
+        file: The file to write; it must not exist.
+    """
+    with (
+        os.fdopen(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as to,
+        closing(_opened(source, "mode=rw")) as origin,
+    ):
+        # a blob arrives as bytes whatever the factory of texts
+        origin.text_factory = _Text
+        rows = origin.execute(f"SELECT * FROM {_quoted(table)}")
+        to.write(_line(_Text(name.encode()) for name, *_ in rows.description))
+        for row in rows:
+            to.write(_line(row))
+    return {}
+
+
+_ACTIONS: dict[str, Callable[..., dict[str, Any]]] = {"copy": copy, "count": count, "check": check, "export": export}
+
+
+class _Text(bytes):
+    """A cell of TEXT, which need not be UTF-8."""
+
+
+def _line(cells: Iterable[object]) -> bytes:
+    return b",".join(map(_csv, cells)) + b"\n"
+
+
+def _csv(cell: object) -> bytes:
+    if cell is None:
+        return b""
+    if isinstance(cell, _Text):
+        return b'"' + cell.replace(b'"', b'""') + b'"'
+    return b"\\x" + cell.hex().encode() if isinstance(cell, bytes) else repr(cell).encode()
 
 
 def _opened(path: str, mode: str) -> sqlite3.Connection:
