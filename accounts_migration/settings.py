@@ -4,6 +4,7 @@ Here: names, defaults and forms of settings. Not here: what a policy does (`acco
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from accounts_migration.databases.postgres_url import postgres_url
 from accounts_migration.entities.policies import Policies
 from accounts_migration.errors import UsageError
 from accounts_migration.preflight.window import checked_window
@@ -19,6 +21,66 @@ from accounts_migration.preflight.window import checked_window
 POLICY_FILE = "migration.toml"
 _EMPTY_MEANS_NONE = ("SERVICE_STOP", "SERVICE_START", "SERVICE_HEALTH_URL")
 MONTH = r"^(19[0-9]{2}|20[0-9]{2}|2100)-(0[1-9]|1[0-2])$"
+
+
+POSTGRES = "postgresql"
+"""The word that stands for a URL wherever one is taken: the database that the settings POSTGRES_... name."""
+
+_ADDRESSES = ("target_db", "copy_from", "copy_to")
+
+
+def _checked_host(text: str) -> str:
+    if re.search(r"[\s@?#]|//", text) or (text.count(":") == 1 and not text.startswith("/")):
+        raise ValueError("a name, an address or the folder of a socket is wanted, without port and user")
+    return text
+
+
+def _checked_file(path: Path) -> Path:
+    if not path.expanduser().is_file():
+        raise ValueError("there is no such file")
+    return path.expanduser().absolute()
+
+
+def _checked_authorities(text: str) -> str:
+    return text if text == "system" else str(_checked_file(Path(text)))
+
+
+_File = Annotated[Path, AfterValidator(_checked_file)]
+
+
+class PostgresSettings(BaseSettings):
+    """The database that the word `postgresql` means, each field read from POSTGRES_ and its name in capitals.
+
+    They are read when the word is used, and not before: other programs set variables of these names. What is not set is
+    found by libpq, as in PGHOST, PGPASSWORD, .pgpass or a service file.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_prefix="POSTGRES_", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    host: Annotated[str, AfterValidator(_checked_host)] | None = None
+    port: int | None = Field(default=None, ge=1, le=65535)
+    database: str | None = None
+    user: str | None = None
+    password: str | None = Field(default=None, repr=False)
+    sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = None
+    sslrootcert: Annotated[str, AfterValidator(_checked_authorities)] | None = None
+    sslcert: _File | None = None
+    sslkey: _File | None = None
+
+    @property
+    def url(self) -> str:
+        """Return the database's URL; it may hold the password."""
+        ways = {name: getattr(self, name) for name in ("sslmode", "sslrootcert", "sslcert", "sslkey")}
+        return postgres_url(
+            host=self.host,
+            port=self.port,
+            database=self.database,
+            user=self.user,
+            password=self.password,
+            **{name: str(value) for name, value in ways.items() if value is not None},
+        )
 
 
 class Settings(BaseSettings):
@@ -110,12 +172,14 @@ def load_settings(policies: Mapping[str, Any] | None = None, **values: Any) -> S
     """
     given = {name: value for name, value in values.items() if value is not None}
     try:
-        base = Settings(**(_emptied() | given))
+        base = _with_addresses(Settings(**(_emptied() | given)))
         chosen = {**_from_file(base.migration_policies), **_from_environment(), **(policies or {})}
         return base.model_copy(update={"policies": Policies(**chosen)})
     except ValidationError as error:
+        prefix = PostgresSettings.model_config["env_prefix"] if error.title == PostgresSettings.__name__ else ""
         problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()
+            f"{prefix.lower()}{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            for problem in error.errors()
         )
         raise UsageError(
             "A setting is not allowed", why=problems, remedy="See the table of settings in the README"
@@ -126,6 +190,12 @@ def load_settings(policies: Mapping[str, Any] | None = None, **values: Any) -> S
             why=str(error),
             remedy="Check the environment and .env; POLICIES is none of them",
         ) from error
+
+
+def _with_addresses(settings: Settings) -> Settings:
+    """Return the settings with a URL in the place of the word that stands for one."""
+    named = [name for name in _ADDRESSES if getattr(settings, name) == POSTGRES]
+    return settings.model_copy(update=dict.fromkeys(named, PostgresSettings().url)) if named else settings
 
 
 def _from_environment() -> dict[str, str]:

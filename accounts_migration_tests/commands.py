@@ -16,12 +16,15 @@ from typing import Any
 from accounts_migration.databases.target import open_target
 from accounts_migration.entities import ENTITIES
 from accounts_migration.entities.policies import Policies
-from accounts_migration.settings import Settings
+from accounts_migration.settings import PostgresSettings, Settings
 
 PROGRAM = Path(sys.executable).with_name("accounts-migration")
 PASSWORD = "hush-4711"  # noqa: S105  # not one of anything
 
-SETTING_NAMES = [name.upper() for name in (*Settings.model_fields, *Policies.model_fields)]
+SETTING_NAMES = [
+    *(name.upper() for name in (*Settings.model_fields, *Policies.model_fields)),
+    *(f"POSTGRES_{name.upper()}" for name in PostgresSettings.model_fields),
+]
 
 BANK = """
 CREATE TABLE legacy_products (product_code, product_description, account_type, int_rate, debit_fee, maint_fee,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from accounts_migration.databases.postgres_target import display_name
+from accounts_migration.databases.postgres_url import display_name
 from accounts_migration_tests.commands import PASSWORD, Here, change, write_bank
 
 REFUSED: dict[str, tuple[list[str], str]] = {

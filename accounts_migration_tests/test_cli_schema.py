@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from accounts_migration.databases.postgres_target import display_name
+from accounts_migration.databases.postgres_url import display_name
 from accounts_migration.databases.target import open_target
 from accounts_migration_tests.commands import PASSWORD, Here, Said, change, content, verdict, write_bank
 from accounts_migration_tests.databases.test_provisioning import asking_for_a_password

@@ -7,7 +7,8 @@ import pytest
 
 from accounts_migration.entities.policies import Policies
 from accounts_migration.errors import UsageError
-from accounts_migration.settings import Settings, load_settings
+from accounts_migration.settings import PostgresSettings, load_settings
+from accounts_migration_tests.commands import SETTING_NAMES
 
 SECRET = "postgresql://clerk:s3cret@bank.example/accounts"  # noqa: S105  # of nobody
 
@@ -16,8 +17,8 @@ SECRET = "postgresql://clerk:s3cret@bank.example/accounts"  # noqa: S105  # of n
 def nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Begin in an empty folder with none of our variables set."""
     monkeypatch.chdir(tmp_path)
-    for name in (*Settings.model_fields, *Policies.model_fields):
-        monkeypatch.delenv(name.upper(), raising=False)
+    for name in SETTING_NAMES:
+        monkeypatch.delenv(name, raising=False)
 
 
 def refusal(policies: dict[str, Any] | None = None, **values: Any) -> UsageError:
@@ -229,3 +230,55 @@ def test_a_wrong_setting_of_a_mail_server_is_named() -> None:
     assert "smtp_port" in refusal(smtp_port=0).why
     assert "'starttls', 'tls' or 'none'" in refusal(smtp_security="ssl").why
     assert "command_timeout" in refusal(command_timeout=0).why
+
+
+def test_the_word_postgresql_is_the_database_that_its_settings_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ca.pem").touch()
+    monkeypatch.setenv("POSTGRES_HOST", "db.example")
+    monkeypatch.setenv("POSTGRES_PASSWORD", "p@ss w:rd")
+    (tmp_path / ".env").write_text(
+        "POSTGRES_PORT=5433\nPOSTGRES_USER=clerk\nPOSTGRES_DATABASE=bank\nPOSTGRES_SSLMODE=verify-full\n"
+        "POSTGRES_SSLROOTCERT=ca.pem\nPOSTGRES_SSLCERT=\n"
+    )
+    url = f"postgresql://clerk:p%40ss%20w%3Ard@db.example:5433/bank?sslmode=verify-full&sslrootcert={tmp_path}/ca.pem"
+    settings = load_settings(target_db="postgresql", copy_from="postgresql", copy_to="other.db")
+    assert (settings.target_db, settings.copy_from, settings.copy_to) == (url, url, "other.db")
+    monkeypatch.setenv("TARGET_DB", "postgresql")
+    assert load_settings().target_db == url
+    assert "p@ss" not in repr(load_settings()) + repr(PostgresSettings())
+
+
+def test_without_settings_the_word_postgresql_leaves_everything_to_libpq() -> None:
+    assert load_settings(target_db="postgresql").target_db == "postgresql://"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("PORT", "tcp://10.0.0.1:5432", "Input should be a valid integer, unable to parse string as an integer"),
+        ("PORT", "65536", "Input should be less than or equal to 65535"),
+        (
+            "SSLMODE",
+            "full",
+            "Input should be 'disable', 'allow', 'prefer', 'require', 'verify-ca' or 'verify-full'",
+        ),
+        ("SSLROOTCERT", "missing.pem", "Value error, there is no such file"),
+        ("SSLKEY", "missing.pem", "Value error, there is no such file"),
+        (
+            "HOST",
+            "db.example:5432",
+            "Value error, a name, an address or the folder of a socket is wanted, without port and user",
+        ),
+    ],
+)
+def test_a_postgres_setting_of_the_wrong_form_is_named_where_it_is_used_and_only_there(
+    name: str, value: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"POSTGRES_{name}", value)
+    monkeypatch.setenv("POSTGRES_PASSWORD", "s3cret")
+    assert load_settings(target_db="accounts.db").target_db == "accounts.db"
+    error = refusal(target_db="postgresql")
+    assert error.why == f"postgres_{name.lower()}: {why}"
+    assert "s3cret" not in str(error)

@@ -19,7 +19,8 @@ from adbc_driver_sqlite import dbapi as sqlite_dbapi
 from accounts_migration.databases.books import COPY, MIGRATION
 from accounts_migration.databases.legacy_source import LegacyTable, Unmigrated, incomplete, open_read_only
 from accounts_migration.databases.postgres_session import PostgresSession
-from accounts_migration.databases.postgres_target import display_name, open_session
+from accounts_migration.databases.postgres_target import open_session
+from accounts_migration.databases.postgres_url import display_name
 from accounts_migration.databases.schema_versions.known import VERSION_TABLE
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.snapshot import Contents, Snapshot, take_snapshot, write_snapshot

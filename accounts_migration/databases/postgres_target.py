@@ -12,7 +12,6 @@ message.
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator
-from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -33,6 +32,7 @@ from accounts_migration.databases.books import MIGRATION, Books
 from accounts_migration.databases.loads import BatchToLoad
 from accounts_migration.databases.locks import Release
 from accounts_migration.databases.postgres_session import PostgresSession, lock_number
+from accounts_migration.databases.postgres_url import display_name, parameter, with_parameter
 from accounts_migration.databases.provisioning import Provisioning, Throughput
 from accounts_migration.databases.schema_versions.known import HEAD, VERSION_TABLE, stamp
 from accounts_migration.databases.session import ConstraintViolated, Session
@@ -48,7 +48,7 @@ from accounts_migration.databases.target_schema import (
     quoted,
 )
 from accounts_migration.databases.upkeep import Work
-from accounts_migration.errors import MigrationError, UsageError
+from accounts_migration.errors import MigrationError
 
 # named parameters, because the others double every percent sign
 _DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
@@ -68,22 +68,34 @@ _SETTINGS = {
 _SECONDS_TO_CONNECT = 10
 # a COPY adds at most 64 pages at once
 _PAGES_LEFT_EMPTY = 65
-_HOSTS = re.compile(r"((\[[0-9A-Fa-f:.]+\]|[^:,@\[\]]*)(:[0-9]*)?)(,(\[[0-9A-Fa-f:.]+\]|[^:,@\[\]]*)(:[0-9]*)?)*")
-_SECRETS = {"password", "sslpassword"}
+_KINDS = {"r": "table", "v": "view", "m": "materialized view", "f": "foreign table", "p": "partitioned table"}
 
-
+# the first that is found counts
 _CONNECT_FAILURES = (
-    ("password authentication failed", "the password or the user is wrong"),
-    ("no password supplied", "the server wants a password"),
-    ("Connection refused", "no server listens there"),
-    ("No such file or directory", "no server listens on that socket"),
-    ("could not translate host name", "the host's name is unknown"),
-    ("timeout expired", "the server does not answer"),
-    ("pg_hba.conf", "the server does not let this user in from here"),
-    ("too many", "the server has no free connection"),
-    ("starting up", "the server is starting up"),
-    ("certificate", "the server's certificate was not accepted"),
-    ("SSL", "an encrypted connection could not be made"),
+    (r'(database|role) "[^"]*" does not exist', r"there is no such \1"),
+    (r"password authentication failed", "the password or the user is wrong"),
+    (r"no password supplied", "the server wants a password"),
+    (r"root certificate file \S.* does not exist", "there is no file of authorities, as sslrootcert names it"),
+    (
+        r"could not (read|load|open) .*(certificate|private key)",
+        "a file of sslrootcert, sslcert or sslkey is unreadable",
+    ),
+    (r"private key file .* (has|must)", "others may read the file of sslkey"),
+    (r"server certificate for .* does not match host name", "the server's certificate is for another host name"),
+    (r"certificate verify failed", "the server's certificate is of no authority that sslrootcert names"),
+    (r"valid client certificate|alert (certificate|unknown ca)", "the server wants another certificate of the client"),
+    (r"server does not support SSL", "the server offers no encryption"),
+    (r"SSL support is not compiled in", "it was built without TLS"),
+    (r"(?s)^(?!.*SSL encryption).*no encryption", "the server wants an encrypted connection"),
+    (r"pg_hba.conf", "the server does not let this user in from here"),
+    (r"Connection refused", "no server listens there"),
+    (r"No such file or directory", "no server listens on that socket"),
+    (r"could not translate host name", "the host's name is unknown"),
+    (r"timeout expired", "the server does not answer"),
+    (r"too many", "the server has no free connection"),
+    (r"starting up", "the server is starting up"),
+    (r"certificate", "the server's certificate was not accepted"),
+    (r"SSL", "an encrypted connection could not be made"),
 )
 
 
@@ -317,31 +329,6 @@ def _pages(session: Session, table: str) -> int | None:
     return None if pages is None else int(pages)
 
 
-def display_name(url: str) -> str:
-    """Return the URL without any password.
-
-    Raises:
-        UsageError: The URL cannot be taken apart, so that nobody can tell where its password ends.
-    """
-    try:
-        parts = urlsplit(url)
-        user, _, hosts = parts.netloc.rpartition("@")
-        query = parse_qsl(parts.query, strict_parsing=True) if parts.query else []
-        whole = _HOSTS.fullmatch(hosts) and "@" not in parts.path + user.partition(":")[0] and not parts.fragment
-    except ValueError:
-        whole = False
-    if not whole:
-        raise UsageError(
-            "Cannot read the URL of the target",
-            why="its parts cannot be told apart",
-            remedy="Write postgresql://USER@HOST:PORT/DATABASE, with special characters percent-encoded, "
-            "and give the password in PGPASSWORD or .pgpass",
-        )
-    name = user.partition(":")[0]
-    shown = urlencode([(key, value) for key, value in query if key not in _SECRETS], safe="/")
-    return f"postgresql://{name}{'@' if name else ''}{hosts}{parts.path}{'?' if shown else ''}{shown}"
-
-
 def open_session(url: str) -> PostgresSession:
     """Open a connection with our settings, to a database that need not be a target.
 
@@ -362,10 +349,18 @@ def open_session(url: str) -> PostgresSession:
     return session
 
 
+def why_no_connection(text: str) -> str | None:
+    """Return in our own words what libpq says of a connection that was not made; None where it tells nothing."""
+    for sign, why in _CONNECT_FAILURES:
+        if found := re.search(sign, text):
+            return found.expand(why)
+    return None
+
+
 def _with_timeout(url: str) -> str:
-    if "connect_timeout" in url or "PGCONNECT_TIMEOUT" in os.environ:
+    if parameter(url, "connect_timeout") or "PGCONNECT_TIMEOUT" in os.environ:
         return url
-    return f"{url}{'&' if '?' in url else '?'}connect_timeout={_SECONDS_TO_CONNECT}"
+    return with_parameter(url, "connect_timeout", _SECONDS_TO_CONNECT)
 
 
 def _connected(url: str, name: str) -> PostgresSession:
@@ -373,12 +368,9 @@ def _connected(url: str, name: str) -> PostgresSession:
         return PostgresSession(postgres_dbapi.connect(url, autocommit=True), name)
     except dbapi.Error as error:
         text = str(error)
-    known = (why for sign, why in _CONNECT_FAILURES if sign in text)
-    missing = re.search(r'(database|role) "[^"]*" does not exist', text)
-    why = f"there is no such {missing[1]}" if missing else next(known, "no connection could be made")
     raise MigrationError(
         f"Cannot connect to the database {name}",
-        why=why,
+        why=why_no_connection(text) or "no connection could be made",
         remedy="Check its host, port, database and user, and the password in PGPASSWORD or .pgpass; "
         "`psql` with the same URL tells more",
     )

@@ -9,7 +9,8 @@ from pathlib import Path
 from accounts_migration.databases.bookkeeping import RecordedBatch, Snapshot
 from accounts_migration.databases.books import MIGRATION, Books
 from accounts_migration.databases.loads import BatchLoaded, BatchToLoad
-from accounts_migration.databases.postgres_target import PostgresTarget, display_name, open_session
+from accounts_migration.databases.postgres_target import PostgresTarget, open_session
+from accounts_migration.databases.postgres_url import location
 from accounts_migration.databases.sqlite_target import SqliteTarget
 from accounts_migration.databases.target_interface import Target
 from accounts_migration.errors import UsageError
@@ -70,7 +71,7 @@ def target_location(url: str) -> str:
         UsageError: The path or URL is wrong.
     """
     path = target_path(url)
-    return display_name(url) if path is None else str(path.resolve())
+    return location(url) if path is None else str(path.resolve())
 
 
 def is_same_database(one: str, other: str) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from accounts_migration.databases.postgres_target import display_name
+from accounts_migration.databases.postgres_url import display_name
 from accounts_migration.databases.target import open_target, target_location
 from accounts_migration.errors import MigrationError
 

@@ -11,8 +11,9 @@ import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from accounts_migration.databases.copies.engine import Copy, Dump, Engine, Rehearsal, Return, Way
 from accounts_migration.databases.copies.figures import Figures
@@ -36,10 +37,11 @@ from accounts_migration.databases.copies.postgres_figures import (
     schema_of,
     tables,
 )
-from accounts_migration.databases.copies.postgres_programs import Programs, find_programs, run, with_database
+from accounts_migration.databases.copies.postgres_programs import Programs, find_programs, run
 from accounts_migration.databases.files import written_aside
 from accounts_migration.databases.postgres_session import PostgresSession, lock_number
-from accounts_migration.databases.postgres_target import display_name, open_session
+from accounts_migration.databases.postgres_target import open_session
+from accounts_migration.databases.postgres_url import display_name, parameter, with_database
 from accounts_migration.errors import MigrationError
 
 FILE = "target.dump"
@@ -67,9 +69,17 @@ class PostgresEngine(Engine):
         """
         self.url = url
         self.name = display_name(url)
-        self.database = _database_of(url)
         self._pg_dump = pg_dump
         self._lock: PostgresSession | None = None
+
+    @cached_property
+    def database(self) -> str:
+        """The database's name: a service file may have it, so the server is asked while the database is there."""
+        session = self._opened()
+        if session is None:
+            return _database_of(self.url)
+        with closing(session):
+            return str(session.value("SELECT current_database()"))
 
     def dump(self, folder: Path) -> Dump:
         """Dump the state that one snapshot of the server sees, and count it there; see `Engine.dump`."""
@@ -344,9 +354,8 @@ _NO_ENTRY = f"this role may not enter a scratch database (pg_hba.conf, or .pgpas
 def _database_of(url: str) -> str:
     """Return the name of the database that a URL names; without one it is the user's, as libpq has it."""
     parts = urlsplit(url)
-    asked = dict(parse_qsl(parts.query))
-    name = asked.get("dbname") or unquote(parts.path.removeprefix("/")) or os.environ.get("PGDATABASE")
-    user = asked.get("user") or unquote(parts.username or "") or os.environ.get("PGUSER")
+    name = parameter(url, "dbname") or unquote(parts.path.removeprefix("/")) or os.environ.get("PGDATABASE")
+    user = parameter(url, "user") or unquote(parts.username or "") or os.environ.get("PGUSER")
     return name or user or getpass.getuser()
 
 

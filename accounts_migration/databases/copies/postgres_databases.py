@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from accounts_migration.databases.copies.postgres_programs import with_database
 from accounts_migration.databases.postgres_session import PostgresSession
-from accounts_migration.databases.postgres_target import display_name, open_session
+from accounts_migration.databases.postgres_target import open_session
+from accounts_migration.databases.postgres_url import display_name, with_database
 from accounts_migration.errors import MigrationError
 
 _MAINTENANCE = ("postgres", "template1")

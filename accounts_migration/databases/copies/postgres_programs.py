@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import IO
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from accounts_migration.databases.embedded_postgres import client_programs
-from accounts_migration.databases.postgres_target import display_name
+from accounts_migration.databases.postgres_target import why_no_connection
+from accounts_migration.databases.postgres_url import display_name, password_of
 from accounts_migration.errors import MigrationError, UsageError
 
 _INSTALLED = Path("/usr/lib/postgresql")
@@ -25,8 +25,6 @@ _VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
 
 # what may be told of the programs' own words: they quote rows of the database
 _KNOWN_FAILURES = (
-    (r"password authentication failed|no password supplied", "the password or the user is wrong"),
-    (r"Connection refused|No such file or directory|could not connect", "no server listens there"),
     (r"server closed the connection|terminating connection|connection .*lost", "the connection was lost"),
     (r"No space left on device", "the disk is full"),
     (r"permission denied for \w+ [\w.\"]+", ""),
@@ -110,8 +108,8 @@ def run(program: Path, words: Sequence[str], url: str | None, what: str, *, into
     """
     environment = {"PGCONNECT_TIMEOUT": _SECONDS_TO_CONNECT, **os.environ, "PGAPPNAME": "accounts-migration"}
     if url is not None:
-        location, password = parted(url)
-        words = [*words, f"--dbname={location}"]
+        words = [*words, f"--dbname={display_name(url)}"]
+        password = password_of(url)
         environment |= {"PGPASSWORD": password} if password else {}
     try:
         done = subprocess.run(  # noqa: S603  # a program of PostgreSQL, without a shell
@@ -128,28 +126,6 @@ def run(program: Path, words: Sequence[str], url: str | None, what: str, *, into
         raise MigrationError(
             what, why=f"{program.name} {_failure(done.returncode, done.stderr)}", remedy=_remedy(done.returncode)
         )
-
-
-def parted(url: str) -> tuple[str, str | None]:
-    """Return the URL without its password, and the password.
-
-    Raises:
-        UsageError: The URL cannot be taken apart.
-    """
-    parts = urlsplit(url)
-    password = parts.netloc.rpartition("@")[0].partition(":")[2]
-    asked = dict(parse_qsl(parts.query))
-    return display_name(url), asked.get("password") or unquote(password) or None
-
-
-def with_database(url: str, name: str) -> str:
-    """Return the URL of another database of the same server.
-
-    A `dbname` among the parameters would win over the path, so it goes.
-    """
-    parts = urlsplit(url)
-    query = urlencode([pair for pair in parse_qsl(parts.query) if pair[0] != "dbname"], safe="/")
-    return parts._replace(path=f"/{quote(name, safe='')}", query=query).geturl()
 
 
 def _candidates() -> Iterator[Path]:
@@ -182,7 +158,8 @@ def _failure(status: int, said: bytes) -> str:
         match = re.search(sign, text)
         if match:
             return f"failed: {meaning or match[0]}"
-    return f"failed with status {status}"
+    why = why_no_connection(text)
+    return f"failed: {why}" if why else f"failed with status {status}"
 
 
 def _remedy(status: int) -> str:
