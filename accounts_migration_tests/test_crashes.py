@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from accounts_migration.databases.books import COPY, MIGRATION, Books
 from accounts_migration.databases.embedded_postgres import embedded_postgres
 from accounts_migration.databases.target import open_target
 from accounts_migration.demo_source import write_demo_source
@@ -82,9 +83,9 @@ def stop_at(process: "subprocess.Popen[str]", words: str, number: signal.Signals
     raise AssertionError(f"it never said {words!r}: {''.join(said)}")
 
 
-def refuse_half_loaded(target: str) -> None:
+def refuse_half_loaded(target: str, books: Books = MIGRATION) -> None:
     """What the books say and what stands is the same, batch by batch, and no lock is left."""
-    with open_target(target) as opened, opened.lock():
+    with open_target(target, books) as opened, opened.lock():
         opened.prepare()
         for entity in ENTITIES:
             recorded = {
@@ -113,6 +114,33 @@ def test_a_migration_killed_again_and_again_ends_as_if_nothing_had_happened(
     undisturbed.run_again(tmp_path, target_url)
     assert runs_by_status(tmp_path)["FAILURE"] == len(MOMENTS)
     assert "STARTED" not in runs_by_status(tmp_path)
+
+
+# while it is judged, after the first table, between two months, after all of them
+MOMENTS_OF_A_COPY = ("snapshot ", "customer all", "transaction 2024-10", "bookkeeping")
+
+
+def test_a_copy_killed_again_and_again_ends_equal_to_its_source(
+    undisturbed: Undisturbed, target_url: str, tmp_path: Path
+) -> None:
+    words = ("copy", undisturbed.folder / "accounts.db", target_url)
+    for moment in MOMENTS_OF_A_COPY:
+        stop_at(started(tmp_path, *words), moment, signal.SIGKILL)
+        refuse_half_loaded(target_url, COPY)
+    done = command(tmp_path, *words)
+    assert done.returncode == 0, done.stderr
+    found = content(target_url)
+    for table, rows in undisturbed.content.items():
+        assert found[table] == rows, table
+
+
+def test_of_two_copies_at_once_one_is_refused(undisturbed: Undisturbed, target_url: str, tmp_path: Path) -> None:
+    both = [started(tmp_path, "copy", undisturbed.folder / "accounts.db", target_url) for _ in range(2)]
+    said = [process.communicate(timeout=120) for process in both]
+    ended = sorted((process.returncode, err) for process, (_, err) in zip(both, said, strict=True))
+    assert [status for status, _ in ended] == [0, 1]
+    assert "another migration or copy is writing to" in ended[1][1]
+    assert "Traceback" not in ended[0][1] + ended[1][1]
 
 
 def test_of_two_migrations_at_once_one_is_refused(undisturbed: Undisturbed, target_url: str, tmp_path: Path) -> None:
