@@ -44,3 +44,4 @@ class Books:
 
 MIGRATION = Books("migration", "migrate")
 COPY = Books("copy", "copy")
+FAMILIES = {books.deed: books for books in (MIGRATION, COPY)}

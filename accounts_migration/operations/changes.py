@@ -1,6 +1,6 @@
-"""What somebody has changed in the target since the migration ended: a rollback would lose it.
+"""What somebody has changed in the target since the migration, or the copy, ended: a rollback would lose it.
 
-Here: finding it, and writing it into files. The migration's own rows stand in staging; each batch that the target
+Here: finding it, and writing it into files. The rows that it wrote stand in staging; each batch that the target
 recorded names by its digest which staged rows they are. A table that is none of ours is held against the backup, and
 exported whole. Not here: the comparison of rows (`accounts_migration.reconciliation.content`), and what follows from a
 change (`rollback`).
@@ -9,7 +9,7 @@ change (`rollback`).
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +21,13 @@ from upath import UPath
 
 from accounts_migration.assets.links import cleaned_key
 from accounts_migration.databases.bookkeeping import RecordedBatch
+from accounts_migration.databases.books import COPY, FAMILIES, MIGRATION
 from accounts_migration.databases.copies.engine import Engine
 from accounts_migration.databases.copies.figures import Figures
 from accounts_migration.databases.postgres_rows import encode, stored_type
 from accounts_migration.databases.target import Target, open_target
 from accounts_migration.databases.target_schema import TABLES, kind_of
-from accounts_migration.entities import ENTITIES, Entity
+from accounts_migration.entities import ENTITIES, PLATFORM_ENTITIES, Entity
 from accounts_migration.errors import MigrationError
 from accounts_migration.reconciliation.content import DIFFERENT, MISSING, UNEXPECTED
 from accounts_migration.reconciliation.target_content import compare_rows
@@ -64,11 +65,17 @@ class Changes:
         return bool(self.lines or self.unproved)
 
 
-def find_changes_of_others(engine: Engine, backed_up: Figures, present: Figures, into: Path | None) -> Changes:
+def find_changes_of_others(
+    engine: Engine, brought: Mapping[str, int], backed_up: Figures, present: Figures, into: Path | None
+) -> Changes:
     """Compare the tables that are none of ours with the backup.
+
+    One that a copy brought since is another by right, but of its rows only the number is known: nobody can say whether
+    somebody has changed them, too.
 
     Args:
         engine: The target.
+        brought: Table -> rows, of those that copies brought; see `brought_by_copies`.
         backed_up: What stands in the backup.
         present: What stands in the target now.
         into: A folder for a file of each table that was changed or is new, whole; None writes none.
@@ -89,8 +96,23 @@ def find_changes_of_others(engine: Engine, backed_up: Figures, present: Figures,
             engine.export(table, path)
             changes.files.append(path)
             line += f": exported whole, {present.tables[table].rows:,} rows in {path.name}"
-        changes.lines.append(line)
+        is_as_brought = table in present.tables and present.tables[table].rows == brought.get(table)
+        if is_as_brought:
+            line += "; a copy brought it with as many rows, and whether somebody has changed them is not known"
+        (changes.unproved if is_as_brought else changes.lines).append(line)
     return changes
+
+
+def brought_by_copies(url: str, present: Figures) -> dict[str, int]:
+    """Return the other tables that copies have brought into the target, and with how many rows.
+
+    Raises:
+        MigrationError: The target cannot be read.
+    """
+    if COPY.batch not in present.tables:
+        return {}
+    with open_target(url, COPY) as target:
+        return {record.entity: record.loaded for record in target.recorded_batches() if record.entity not in TABLES}
 
 
 def _file_name(number: int, table: str) -> str:
@@ -99,7 +121,7 @@ def _file_name(number: int, table: str) -> str:
 
 
 def find_changes(url: str, settings: Settings, present: Figures, into: Path | None) -> Changes:
-    """Compare the tables of ours with what the migration wrote.
+    """Compare the tables of ours with what the migration wrote, or the copy where that is what the target holds.
 
     Args:
         url: The target.
@@ -112,9 +134,10 @@ def find_changes(url: str, settings: Settings, present: Figures, into: Path | No
         OSError: A file cannot be written.
     """
     changes = Changes()
-    with open_target(url) as target:
-        recorded = target.recorded_batches() if "migration_batch" in present.tables else []
-        for entity in ENTITIES.values():
+    books = FAMILIES[present.migrated.deed] if present.migrated else MIGRATION
+    with open_target(url, books) as target:
+        recorded = target.recorded_batches() if books.batch in present.tables else []
+        for entity in (PLATFORM_ENTITIES if books is COPY else ENTITIES).values():
             records = [record for record in recorded if record.entity == entity.name]
             if entity.name in present.tables:
                 _compare(changes, entity, records, target, settings, into)
@@ -145,7 +168,8 @@ def _compare(
     if not wrong:
         changes.unproved.append(
             f"table {entity.name}: its number of rows and totals are those that were loaded, but its rows cannot be"
-            " compared: staging holds the loaded ones no longer, and `accounts-migration verify` stages them again"
+            " compared: staging holds the loaded ones no longer"
+            + ("" if entity.origin == "platform" else ", and `accounts-migration verify` stages them again")
         )
         return
     changes.lines.append(f"table {entity.name}: rows or totals of {', '.join(wrong[:3])} are others")

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from accounts_migration.databases.books import COPY, MIGRATION
 from accounts_migration.databases.copies.engine import Copy, Engine, Return, Way
 from accounts_migration.databases.copies.figures import Figures
 from accounts_migration.databases.files import write_whole
@@ -31,7 +32,7 @@ from accounts_migration.operations.backup import (
     refuse_changed,
     verify_backup,
 )
-from accounts_migration.operations.changes import Changes, find_changes, find_changes_of_others
+from accounts_migration.operations.changes import Changes, brought_by_copies, find_changes, find_changes_of_others
 from accounts_migration.operations.service import Health, Service
 from accounts_migration.settings import Settings
 
@@ -156,6 +157,7 @@ class _Rolling:
         self._backup = journal.backup
         self._return = journal.returned
         self._remarks: list[str] = []
+        self._deed = MIGRATION.deed
         self._stopped_at = time.monotonic()
 
     def run(self) -> dict[str, Any]:
@@ -251,16 +253,18 @@ class _Rolling:
         """Return what was changed since the migration; a target that cannot be read is changed by definition."""
         try:
             present = self._engine.present()
+            brought = brought_by_copies(self._url, present) if present else {}
         except MigrationError as error:
             return _unreadable(error)
         if present is None:
             return Changes()
+        self._deed = present.migrated.deed if present.migrated else MIGRATION.deed
         backed_up = self._backup.figures
         if self._return.way == "in place":
             # what stands in other schemas stays
             backed_up, present = backed_up.here, present.here
         # they were just read for their figures: an export that fails is no damage, and stops the rollback
-        others = find_changes_of_others(self._engine, backed_up, present, into)
+        others = find_changes_of_others(self._engine, brought, backed_up, present, into)
         try:
             return others + find_changes(self._url, self._settings, present, into)
         except MigrationError as error:
@@ -270,9 +274,9 @@ class _Rolling:
         if not changes:
             return
         if changes.lines:
-            what = f"Somebody has changed {self._engine.name} since the migration"
+            what = f"Somebody has changed {self._engine.name} since the {self._deed}"
         else:
-            what = f"Nobody can say whether {self._engine.name} was changed since the migration"
+            what = f"Nobody can say whether {self._engine.name} was changed since the {self._deed}"
         raise MigrationError(
             what,
             why="; ".join([*changes.lines, *changes.unproved]),
@@ -338,11 +342,13 @@ def _chosen(engine: Engine, folder: Path, target: str, to: str | None) -> Backup
     backups = list_backups(folder, target)
     backup = backup_before(backups, present.migrated)
     if backup is None:
+        deed = present.migrated.deed if present.migrated else MIGRATION.deed
+        first = ". A first copy overwrites nothing, and takes none" if deed == COPY.deed else ""
         raise MigrationError(
             f"There is no backup to roll {engine.name} back to",
-            why=f"none in {folder} is of {target} and from before the migration that it holds{_others(folder, target)}",
-            remedy="Name in BACKUP_DIR the folder that the migration wrote to, or one of "
-            "`accounts-migration backup --list` with --to",
+            why=f"none in {folder} is of {target} and from before the {deed} that it holds{_others(folder, target)}",
+            remedy=f"Name in BACKUP_DIR the folder that the {deed} wrote to, or one of "
+            f"`accounts-migration backup --list` with --to{first}",
         )
     return backup
 

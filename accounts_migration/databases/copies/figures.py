@@ -7,6 +7,7 @@ Here: the figures, the migration they are of, and their comparison. Not here: ho
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from accounts_migration.databases.books import MIGRATION
 from accounts_migration.databases.schema_versions.known import VERSION_TABLE
 from accounts_migration.databases.target_schema import TABLES, kind_of
 
@@ -28,17 +29,21 @@ class TableFigures:
 
 @dataclass(frozen=True, slots=True)
 class Migrated:
-    """The migration that a target holds: that of the batch which was loaded last.
+    """The migration, or the copy, that a target holds: that of the entity's batch which was loaded last.
+
+    Books of migrations that a copy has brought tell of another database, whose loads are older than the copy.
 
     Args:
         snapshot_id: Its snapshot.
         policies_digest: Its policies.
         since: When its first batch was loaded, of those that stand: UTC, ISO 8601 without zone.
+        deed: `migration` or `copy`, as `books.Books` has it.
     """
 
     snapshot_id: str
     policies_digest: str
     since: str
+    deed: str = MIGRATION.deed
 
     def is_same(self, other: "Migrated | None") -> bool:
         """Return whether both are of one migration, however often it was begun again."""
@@ -54,7 +59,7 @@ class Figures:
 
     Args:
         tables: By name; in PostgreSQL those outside of the target's schema with theirs, as `audit.entry`.
-        migrated: The migration that they are of; None before any.
+        migrated: The migration or copy that they are of; None before any.
     """
 
     tables: dict[str, TableFigures] = field(default_factory=dict)

@@ -9,10 +9,12 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+from accounts_migration.databases.books import FAMILIES
 from accounts_migration.databases.copies.figures import MEASURES, Figures, Migrated, TableFigures
 from accounts_migration.databases.copies.postgres_databases import identifier, literal
 from accounts_migration.databases.copies.postgres_programs import Programs, run
 from accounts_migration.databases.postgres_session import PostgresSession
+from accounts_migration.databases.target_schema import ENTITIES
 
 # tables and filled materialized views, ours by their bare name; not those that an extension brings
 _TABLES = """
@@ -34,11 +36,14 @@ SET_ALIKE = (
 )
 """Statements by which texts of values do not depend on who asks."""
 
+# a copy's other tables have loads of their own
 _LATEST = """
-SELECT snapshot_id, policies_digest,
-    (SELECT to_char(min(f.loaded_at), 'YYYY-MM-DD HH24:MI:SS.US') FROM {table} AS f
-        WHERE f.snapshot_id = l.snapshot_id AND f.policies_digest = l.policies_digest)
-FROM {table} AS l ORDER BY loaded_at DESC, entity DESC LIMIT 1
+WITH load AS (SELECT * FROM {table} WHERE entity IN ({entities}))
+SELECT loaded_at, snapshot_id, policies_digest,
+    (SELECT to_char(min(f.loaded_at), 'YYYY-MM-DD HH24:MI:SS.US') FROM load AS f
+        WHERE f.snapshot_id = l.snapshot_id AND f.policies_digest = l.policies_digest),
+    '{deed}'
+FROM load AS l ORDER BY loaded_at DESC, entity DESC LIMIT 1
 """
 
 
@@ -52,11 +57,21 @@ def count(session: PostgresSession, schema: str | None = None) -> Figures:
     for statement in SET_ALIKE:
         session.execute(statement)
     found = tables(session, schema)
-    migrated = session.execute(_LATEST.format(table=found["migration_batch"])) if "migration_batch" in found else []
     return Figures(
         {name: _figures_of(session, name, place) for name, place in found.items()},
-        Migrated(*map(str, migrated[0])) if migrated else None,
+        _latest(session, found),
     )
+
+
+def _latest(session: PostgresSession, found: dict[str, str]) -> Migrated | None:
+    entities = ", ".join(map(literal, ENTITIES))
+    loads = [
+        row
+        for books in FAMILIES.values()
+        if books.batch in found
+        for row in session.execute(_LATEST.format(table=found[books.batch], entities=entities, deed=books.deed))
+    ]
+    return Migrated(*map(str, max(loads)[1:])) if loads else None
 
 
 def tables(session: PostgresSession, schema: str | None = None, kind: str = "rm") -> dict[str, str]:

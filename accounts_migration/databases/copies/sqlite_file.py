@@ -20,11 +20,16 @@ _BUSY_SECONDS = 10.0
 _UNTOUCHED = "mode=ro&immutable=1"
 _MOST_DAMAGE_NAMED = 3
 _ABOUT_VALUES = ("NULL value in", "CHECK constraint failed in", "TEXT value in", "NUMERIC value in")
+# a copy's other tables have loads of their own
 _LATEST = """
-SELECT snapshot_id, policies_digest,
-    (SELECT min(f.loaded_at) FROM migration_batch AS f
-        WHERE f.snapshot_id = l.snapshot_id AND f.policies_digest = l.policies_digest)
-FROM migration_batch AS l ORDER BY loaded_at DESC, entity DESC LIMIT 1
+WITH load AS (
+    SELECT * FROM {deed}_batch WHERE entity IN ('product', 'customer', 'account', 'transaction')
+)
+SELECT loaded_at, snapshot_id, policies_digest,
+    (SELECT min(f.loaded_at) FROM load AS f
+        WHERE f.snapshot_id = l.snapshot_id AND f.policies_digest = l.policies_digest),
+    '{deed}'
+FROM load AS l ORDER BY loaded_at DESC, entity DESC LIMIT 1
 """
 
 
@@ -131,9 +136,10 @@ def _figures(origin: sqlite3.Connection, sums: dict[str, dict[str, str]]) -> dic
     ).fetchall()
     names = [name.decode() for (name,) in rows]
     tables = {name: _figures_of(origin, name, sums.get(name)) for name in names}
-    latest = origin.execute(_LATEST).fetchone() if "migration_batch" in tables else None
+    deeds = [deed for deed in ("migration", "copy") if f"{deed}_batch" in tables]
+    latest = max((row for deed in deeds for row in origin.execute(_LATEST.format(deed=deed))), default=None)
     objects = origin.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    return {"tables": tables, "latest": latest and [value.decode() for value in latest], "objects": objects}
+    return {"tables": tables, "latest": latest and [value.decode() for value in latest[1:]], "objects": objects}
 
 
 def _figures_of(origin: sqlite3.Connection, table: str, sums: dict[str, str] | None) -> dict[str, Any]:
