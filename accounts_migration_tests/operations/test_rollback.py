@@ -82,6 +82,7 @@ CHANGES_OF_OTHERS = (
     'INSERT INTO "../etc/pass ""wd""" VALUES (\'7\')',
     'CREATE TABLE "x/y" (n integer)',
     'CREATE TABLE "x y" (n integer)',
+    'CREATE TABLE "y\nROLLED BACK" (n integer)',
 )
 
 
@@ -104,6 +105,7 @@ def test_a_table_that_is_none_of_ours_is_exported_whole(night: Night) -> None:
         "other-3-note.csv": f'{header}\n2,,\\x00ff\n,"",\\x\n3,"a ""new"", \n one",\n',
         "other-4-x_y.csv": f"{n}\n",
         "other-5-x_y.csv": f"{n}\n",
+        "other-6-y_ROLLED_BACK.csv": f"{n}\n",
     }
     ours = " (none of the migration's tables)"
     assert done.discarded == [
@@ -113,6 +115,7 @@ def test_a_table_that_is_none_of_ours_is_exported_whole(night: Night) -> None:
         f"table note has 3 rows, not 1{ours}: exported whole, 3 rows in other-3-note.csv",
         f"table x y is there, and should not be{ours}: exported whole, 0 rows in other-4-x_y.csv",
         f"table x/y is there, and should not be{ours}: exported whole, 0 rows in other-5-x_y.csv",
+        f"table y\\nROLLED BACK is there, and should not be{ours}: exported whole, 0 rows in other-6-y_ROLLED_BACK.csv",
     ]
     assert [line for line in told if line.startswith("discarded: ")] == [f"discarded: {one}" for one in done.discarded]
     assert {path.parent for path in done.exported} == {done.folder}

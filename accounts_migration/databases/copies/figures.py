@@ -94,7 +94,9 @@ class Figures:
         return {name: line for name, line in lines.items() if line is not None}
 
 
-def _difference(name: str, expected: TableFigures | None, found: TableFigures | None) -> str | None:
+def _difference(table: str, expected: TableFigures | None, found: TableFigures | None) -> str | None:
+    # a line break in it would pass for a line of ours
+    name = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in table)
     if expected is None or found is None:
         return f"table {name} is {'missing' if found is None else 'there, and should not be'}"
     if expected.rows != found.rows:
