@@ -103,7 +103,7 @@ def assess(
     from accounts_migration.settings import load_settings
 
     settings = load_settings(_policies(policy), source_db=source, target_db=target)
-    console.refuse_unwritable(summary, "--json")
+    console.refuse_unwritable(summary, "--json", aside=True)
     raise typer.Exit(0 if run(settings, _start_log(settings, "assess"), summary) else 1)
 
 
@@ -140,7 +140,7 @@ def preflight(
     from accounts_migration.settings import load_settings
 
     settings = load_settings(_policies(policy), source_db=source, target_db=target)
-    console.refuse_unwritable(summary, "--json")
+    console.refuse_unwritable(summary, "--json", aside=True)
     raise typer.Exit(0 if run(settings, _start_log(settings, "preflight", quiet=True), summary) else 1)
 
 
@@ -356,7 +356,7 @@ def defects(
             why="it is not known",
             remedy=f"Name one of {', '.join(ENTITIES)}",
         )
-    console.refuse_unwritable(output, "--output")
+    console.refuse_unwritable(output, "--output", aside=True)
     settings = load_settings(copy_to=target) if of_copy else load_settings(target_db=target)
     resource = TargetResource(settings.copy_to, COPY) if of_copy else TargetResource(settings.target_db, MIGRATION)
     entities = PLATFORM_ENTITIES if of_copy else ENTITIES
@@ -436,16 +436,22 @@ def _run_app() -> None:
     gc.enable()
     try:
         app()
-    except MigrationError as error:
-        console.show_error(error)
-        logs.note(str(error), logging.ERROR)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
-    except OSError as error:
-        console.ERROR.print(f"The command failed: {error}", markup=False, soft_wrap=True)
-        logs.note(f"The command failed: {error}", logging.ERROR)
-        sys.exit(1)
+    except (MigrationError, OSError) as error:
+        told = _explained(error) if isinstance(error, OSError) else error
+        console.show_error(told)
+        logs.note(str(told), logging.ERROR)
+        sys.exit(2 if isinstance(told, UsageError) else 1)
     except KeyboardInterrupt:
         logs.note("Stopped", logging.ERROR)
         raise
     finally:
         logs.end_log()
+
+
+def _explained(error: OSError) -> MigrationError:
+    """Return what the system refused where nobody knew more about it: which file or folder, and why."""
+    return MigrationError(
+        "The command failed" if error.filename is None else f"Cannot use {error.filename}",
+        why=error.strerror or str(error),
+        remedy="Look at the disk, and at the rights of this user to it and to the folders above it; then run again",
+    )

@@ -200,9 +200,20 @@ def _defects(defects: list[dict[str, Any]]) -> Table:
     return table
 
 
-def refuse_unwritable(path: Path | None, option: str) -> None:
-    """Raise UsageError where the file of the option cannot be written: before the work, not after it."""
-    if path is not None and (path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)):
+def refuse_unwritable(path: Path | None, option: str, *, aside: bool = False) -> None:
+    """Raise UsageError where the file of the option cannot be written: before the work, not after it.
+
+    Args:
+        path: The file; None where it is not wanted.
+        option: The option's name.
+        aside: Whether it is written beside the path and then named: the folder must be writable even if the file is.
+    """
+    if path is None:
+        return
+    places = [path] if path.exists() else [path.parent]
+    if aside:
+        places.append(path.parent)
+    if path.is_dir() or not all(os.access(place, os.W_OK) for place in places):
         raise UsageError(
             f"Cannot write {path}",
             why="it is a folder, its folder is missing, or this user may not write there",

@@ -271,8 +271,21 @@ def prepare_instance(folder: Path, *, is_ours: bool) -> Path:
     Args:
         folder: DAGSTER_HOME, or the folder below MIGRATION_HOME.
         is_ours: Whether we chose the folder. A missing `dagster.yaml` is written there, and into an empty folder.
+
+    Raises:
+        MigrationError: This user may not write there, or the disk is full.
     """
     folder = folder.resolve()
+    try:
+        _furnish(folder, is_ours=is_ours)
+    except OSError as error:
+        raise _unrecorded(folder, f"{error.filename}: {error.strerror}") from error
+    os.environ["DAGSTER_HOME"] = str(folder)
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(_EVENTS_AT_ONCE))
+    return folder
+
+
+def _furnish(folder: Path, *, is_ours: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     configuration = folder / "dagster.yaml"
     if not configuration.exists() and (is_ours or _is_empty(folder)):
@@ -281,9 +294,6 @@ def prepare_instance(folder: Path, *, is_ours: bool) -> Path:
             write_whole(configuration, _CONFIGURATION.format(event_log=folder / "event_log"), mode=0o666)
             for name in _DATABASES:
                 _log_ahead(folder / name)
-    os.environ["DAGSTER_HOME"] = str(folder)
-    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(_EVENTS_AT_ONCE))
-    return folder
 
 
 @contextmanager
@@ -299,11 +309,16 @@ def open_instance(folder: Path, *, is_ours: bool) -> Iterator[dg.DagsterInstance
             end_dead_runs(instance)
             yield instance
     except sqlalchemy.exc.DBAPIError as error:
-        raise MigrationError(
-            f"Cannot record what is done in the Dagster instance {folder}",
-            why=str(error.orig),
-            remedy="Free disk space there, or check DAGSTER_HOME. What was loaded is whole; run again",
-        ) from error
+        raise _unrecorded(folder, str(error.orig)) from error
+
+
+def _unrecorded(folder: Path, why: str) -> MigrationError:
+    return MigrationError(
+        f"Cannot record what is done in the Dagster instance {folder}",
+        why=why,
+        remedy="Free disk space there, give this user the right to write to it, or name another folder in DAGSTER_HOME."
+        " What was loaded is whole; run again",
+    )
 
 
 def _opened_alone(folder: Path) -> dg.DagsterInstance:

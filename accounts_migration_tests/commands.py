@@ -4,11 +4,13 @@ Here: what the tests of whole commands share. Not here: anything that is asserte
 """
 
 import os
+import pwd
 import sqlite3
+import stat
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +87,39 @@ def command(folder: Path, *words: object, **settings: str) -> "subprocess.Comple
     process = started(folder, *words, largest_file=None, **settings)
     out, err = process.communicate(timeout=120)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+@contextmanager
+def without_rights(folder: Path) -> Iterator[None]:
+    """Be a user whom rights of files stop, and own the folder; root, whom they do not, is `nobody` for the block.
+
+    Not the effective user alone: `os.access` asks for the real one. The saved one stays root, which brings it back.
+    """
+    if os.geteuid() != 0:
+        yield
+        return
+    nobody, groups = pwd.getpwnam("nobody"), os.getgroups()
+    os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+    os.setgroups([])
+    os.setresgid(nobody.pw_gid, nobody.pw_gid, 0)
+    os.setresuid(nobody.pw_uid, nobody.pw_uid, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+        os.setresgid(0, 0, 0)
+        os.setgroups(groups)
+
+
+@contextmanager
+def with_mode(path: Path, mode: int) -> Iterator[None]:
+    """Let a file or folder have these rights for the block."""
+    before = stat.S_IMODE(path.stat().st_mode)
+    path.chmod(mode)
+    try:
+        yield
+    finally:
+        path.chmod(before)
 
 
 def content(url: str) -> dict[str, list[dict[str, Any]]]:

@@ -84,23 +84,6 @@ def test_a_copy_writes_its_report_and_names_what_comes_next(
     assert PASSWORD not in said.out + said.err + str(server.requests)
 
 
-def test_a_report_that_cannot_be_written_fails_the_command_and_says_why(
-    source: Path, tmp_path: Path, here: Here
-) -> None:
-    """The same command once more ends it: what was copied is whole."""
-    (tmp_path / "var").mkdir()
-    (tmp_path / "var" / "reports").write_text("no folder")
-    said = here("copy", source, "to.db")
-    assert (said.status, verdict(said.out)) == (1, "FAILED")
-    assert "Cannot write the report into var/reports/" in said.err
-    assert "Not a directory" in said.err
-    (tmp_path / "var" / "reports").unlink()
-    assert here("copy", COPY_FROM=str(source), COPY_TO="to.db").status == 0
-    [folder] = (tmp_path / "var" / "reports").iterdir()
-    assert sorted(path.name for path in folder.iterdir()) == ["report.html", "report.json", "report.sha256"]
-    assert json.loads((folder / "report.json").read_text())["source"]["snapshot_id"] == folder.name
-
-
 def test_a_folder_that_cannot_be_one_is_refused_before_the_copy(source: Path, tmp_path: Path, here: Here) -> None:
     (tmp_path / "file").write_text("")
     said = here("copy", source, "to.db", "-o", "file")

@@ -122,13 +122,6 @@ def test_a_policy_file_that_is_not_utf_8_is_told(tmp_path: Path, here: Here) -> 
     assert here("migrate", write_bank(tmp_path / "legacy.db"), "accounts.db").status == 2
 
 
-@pytest.mark.parametrize("name", ["LOG_DIR", "MIGRATION_HOME", "BACKUP_DIR", "DAGSTER_HOME"])
-def test_a_folder_that_cannot_be_made_is_told(name: str, tmp_path: Path, here: Here) -> None:
-    said = here("migrate", write_bank(tmp_path / "legacy.db"), "accounts.db", **{name: "legacy.db/folder"})
-    assert (said.status, "legacy.db/folder" in said.err, "Not a directory" in said.err) == (1, True, True), said.err
-    assert not (tmp_path / "accounts.db").exists()
-
-
 @pytest.mark.parametrize(
     ("word", "message"),
     [

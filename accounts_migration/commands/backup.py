@@ -4,6 +4,7 @@ Here: the job that is launched, and what is shown. Not here: how a backup is tak
 (`accounts_migration.operations.backup`).
 """
 
+import os
 import time
 from pathlib import Path
 
@@ -53,7 +54,17 @@ def run(settings: Settings, log: Path) -> bool:
 
 
 def show(settings: Settings) -> None:
-    """Print the backups of the target, newest first."""
+    """Print the backups of the target, newest first.
+
+    Raises:
+        MigrationError: This user may not look into BACKUP_DIR: none shown would read as none there.
+    """
+    if settings.backups.exists() and not os.access(settings.backups, os.R_OK | os.X_OK):
+        raise MigrationError(
+            f"Cannot list the backups in {settings.backups}",
+            why="this user may not read it",
+            remedy="Give this user the right, or name another folder in BACKUP_DIR",
+        )
     location = target_location(TargetResource(settings.target_db).url)
     backups = list_backups(settings.backups, location)
     table = Table(title=f"backups of {location} in {settings.backups}", title_justify="left")

@@ -17,14 +17,17 @@ _HEADER = b"SQLite format 3\x00"
 def refuse_unusable_file(path: Path) -> None:
     """Raise MigrationError unless the path is a readable, non-empty SQLite file; never creates anything."""
     what = f"Cannot read the source database {path}"
-    if not path.exists():
-        raise MigrationError(what, why="there is no such file", remedy="Check the path of SOURCE; nothing was created")
-    if not path.is_file():
-        raise MigrationError(what, why="it is not a file", remedy="Name the SQLite file itself")
     try:
+        if not path.exists():
+            raise MigrationError(
+                what, why="there is no such file", remedy="Check the path of SOURCE; nothing was created"
+            )
+        if not path.is_file():
+            raise MigrationError(what, why="it is not a file", remedy="Name the SQLite file itself")
         with path.open("rb") as file:
             header = file.read(len(_HEADER))
     except OSError as error:
+        # also of a folder above it that this user may not enter
         raise MigrationError(what, why=str(error.strerror), remedy="Give this user the right to read it") from error
     if not header:
         raise MigrationError(what, why="the file is empty", remedy="Check that SOURCE names the real database")
