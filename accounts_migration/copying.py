@@ -76,7 +76,7 @@ def copy(
                 _copy(outcome, definitions, instance, COPY_ALL_JOB if all_tables else COPY_JOB, spans, report_folder)
             else:
                 outcome.loaded = True
-                loaded = outcome.take(run_job(definitions, instance, COPY_ALL_JOB, assets=[OTHER_TABLES]))
+                loaded = outcome.take(run_job(definitions, instance, COPY_ALL_JOB, assets=[COPY_BACKUP, OTHER_TABLES]))
                 outcome.success = loaded and all(check.passed for check in outcome.checks)
         account_for(outcome, settings, source, database, PLATFORM_ENTITIES)
     outcome.seconds = time.monotonic() - started

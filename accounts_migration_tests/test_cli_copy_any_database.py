@@ -53,7 +53,9 @@ def test_a_database_without_our_tables_goes_to_postgresql_and_back_unchanged(
     }
     assert here("copy", there, tmp_path / "back.db", "--all-tables").status == 0
     assert contents(tmp_path / "back.db") == tables
-    assert here("copy", origin, there, "--all-tables").status == 0
+    again = here("copy", origin, there, "--all-tables")
+    # what the first one brought may be in use
+    assert (again.status, "\nbackup " in again.out) == (0, True)
     last_log = max((tmp_path / "var" / "logs").iterdir()).read_text()
     assert last_log.count(" rows stand unchanged") == len(tables)
 

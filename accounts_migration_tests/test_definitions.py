@@ -96,7 +96,7 @@ ASSETS = {
     "platform/target_backup": ("platform", sorted(JUDGED)),
     "platform/bookkeeping": ("platform", sorted([*COPIED, "platform/snapshot"])),
     "platform/constraints": ("platform", COPIED),
-    "platform/other_tables": ("platform", ["platform/constraints", "platform/snapshot"]),
+    "platform/other_tables": ("platform", ["platform/constraints", "platform/snapshot", "platform/target_backup"]),
     "platform/proof": ("platform", ["platform/bookkeeping", "platform/constraints", "platform/snapshot"]),
     "platform/report": ("platform", ["platform/other_tables", "platform/proof"]),
     "target/constraints": ("target", ["target/account", "target/customer", "target/product", "target/transaction"]),

@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from accounts_migration.assets.failures import failing_clearly
+from accounts_migration.assets.platform.backup import COPY_BACKUP
 from accounts_migration.assets.platform.proof import COPY_CONSTRAINTS
 from accounts_migration.assets.platform.snapshot import PLATFORM_SNAPSHOT
 from accounts_migration.databases.bookkeeping import Snapshot as SnapshotRecord
@@ -42,7 +43,7 @@ _LINES = 1000
     group_name="platform",
     kinds={"sql"},
     ins={"snapshot": dg.AssetIn(PLATFORM_SNAPSHOT)},
-    deps=[COPY_CONSTRAINTS],
+    deps=[COPY_BACKUP, COPY_CONSTRAINTS],
     pool="target",
     check_specs=[
         dg.AssetCheckSpec(
