@@ -311,6 +311,17 @@ def test_a_finish_whose_archive_cannot_be_written_is_told(folder: Path, here: He
     assert sorted(standing(folder / "closed")) == ["old"]
 
 
+def test_a_backup_of_postgresql_is_told_of_its_folder_too(postgres_url: str, folder: Path, here: Here) -> None:
+    with with_mode(folder / "closed", 0o555):
+        said = here("backup", postgres_url, BACKUP_DIR="closed/x")
+    assert (said.status, verdict(said.out)) == (1, "FAILED"), said
+    assert (
+        "into closed/x: Permission denied. Free disk space, or name a folder that this user may write to in BACKUP_DIR;"
+        " then run again"
+    ) in words_of(said)
+    assert sorted(standing(folder / "closed")) == ["old"]
+
+
 def test_a_copy_whose_report_cannot_be_written_says_so_and_the_same_command_ends_it(folder: Path, here: Here) -> None:
     shutil.rmtree(folder / "var" / "reports", ignore_errors=True)
     (folder / "var" / "reports").mkdir()
