@@ -10,10 +10,12 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from accounts_migration.databases.target import open_target
 from accounts_migration.entities import ENTITIES
@@ -100,15 +102,25 @@ def without_rights(folder: Path) -> Iterator[None]:
         return
     nobody, groups = pwd.getpwnam("nobody"), os.getgroups()
     os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-    os.setgroups([])
-    os.setresgid(nobody.pw_gid, nobody.pw_gid, 0)
-    os.setresuid(nobody.pw_uid, nobody.pw_uid, 0)
-    try:
-        yield
-    finally:
-        os.setresuid(0, 0, 0)
-        os.setresgid(0, 0, 0)
-        os.setgroups(groups)
+    with ExitStack() as opened:
+        for closed in _closed_to_others():
+            opened.enter_context(with_mode(closed, stat.S_IMODE(closed.stat().st_mode) | 0o011))
+        os.setgroups([])
+        os.setresgid(nobody.pw_gid, nobody.pw_gid, 0)
+        os.setresuid(nobody.pw_uid, nobody.pw_uid, 0)
+        try:
+            yield
+        finally:
+            os.setresuid(0, 0, 0)
+            os.setresgid(0, 0, 0)
+            os.setgroups(groups)
+
+
+def _closed_to_others() -> list[Path]:
+    """Return the folders on the way to the program and its libraries that others may not pass, as root's home is."""
+    places = (Path(__file__), Path(sys.executable), Path(sys.prefix), Path(sys.base_prefix), Path(pa.__file__))
+    above = {folder for place in places for path in (place, place.resolve()) for folder in path.absolute().parents}
+    return sorted(folder for folder in above if not folder.stat().st_mode & 0o001)
 
 
 @contextmanager

@@ -9,7 +9,6 @@ import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote
 
 import pytest
 
@@ -50,7 +49,7 @@ def migrated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         server = str(request.getfixturevalue("postgres_server"))
         run_sql(server, "CREATE DATABASE test_cli TEMPLATE template0")
         target = server.replace("/accounts?", "/test_cli?").replace("postgres@", f"postgres:{PASSWORD}@")
-        shown = unquote(target.replace(f":{PASSWORD}", ""))
+        shown = target.replace(f":{PASSWORD}", "")
     else:
         shown = str(folder / "accounts.db")
     done = command(folder, "migrate", write_bank(folder / "legacy.db"), target, "--json", "summary.json")
