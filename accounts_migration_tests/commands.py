@@ -15,7 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pyarrow as pa
+from dagster._serdes import serialize_value
 
 from accounts_migration.databases.target import open_target
 from accounts_migration.entities import ENTITIES
@@ -143,6 +145,15 @@ def content(url: str) -> dict[str, list[dict[str, Any]]]:
     for recorded in tables["migration_batch"]:
         del recorded["loaded_at"]
     return {name: sorted(rows, key=repr) for name, rows in tables.items()}
+
+
+def runs_and_events(instance: dg.DagsterInstance) -> str:
+    """Return all runs of an instance and what each of them said, as one text: its files hold some of it compressed."""
+    texts = []
+    for run in instance.get_runs():
+        texts.append(serialize_value(run))
+        texts += [serialize_value(entry) for entry in instance.all_logs(run.run_id)]
+    return "\n".join(texts)
 
 
 @dataclass(frozen=True)

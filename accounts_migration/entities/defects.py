@@ -82,9 +82,12 @@ def without_personal_data(defect: Mapping[str, LegacyValue]) -> dict[str, Legacy
 
 def without_values(defect: Mapping[str, LegacyValue]) -> dict[str, LegacyValue]:
     """Return a defect row of a table that nobody here knows: any value, and any key but a number, may be personal."""
-    key = defect["source_key"]
-    is_number = isinstance(key, str) and key.isascii() and key.isdigit()
-    return _masked(defect, lambda _: True) | {"source_key": key if is_number else masked(key)}  # type: ignore[arg-type]  # a key is text
+    return _masked(defect, lambda _: True) | {"source_key": masked_key(defect["source_key"])}  # type: ignore[arg-type]  # a key is text
+
+
+def masked_key(key: str | None) -> str | None:
+    """Return a key of a table that nobody here knows: a number as it is, anything else masked."""
+    return key if key is not None and key.isascii() and key.isdigit() else masked(key)
 
 
 def _masked(defect: Mapping[str, LegacyValue], is_personal: Callable[[str], bool]) -> dict[str, LegacyValue]:

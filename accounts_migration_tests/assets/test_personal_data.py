@@ -8,9 +8,9 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 import pytest
-from dagster._serdes import serialize_value
 
 from accounts_migration.entities.cleaning import Cleaned, clean
+from accounts_migration_tests.commands import runs_and_events
 
 PASSWORD = "zq-s3cret-pw"  # noqa: S105  # given in a URL, to be looked for
 BROKEN = (5, "ZQFIVE", "ZQFIVE\0", b"\x00zqblob", 5551234567891, "ZQNEVER", "ACTIVE")
@@ -18,12 +18,8 @@ BROKEN = (5, "ZQFIVE", "ZQFIVE\0", b"\x00zqblob", 5551234567891, "ZQNEVER", "ACT
 
 def everything_stored(instance: dg.DagsterInstance, folder: Path) -> str:
     """Return all that the runs left on the instance as one text: its storage as objects, and all its files as bytes."""
-    texts = []
-    for run in instance.get_runs():
-        texts.append(serialize_value(run))
-        texts += [serialize_value(entry) for entry in instance.all_logs(run.run_id)]
     files = [path.read_bytes().decode("latin-1") for path in sorted(folder.rglob("*")) if path.is_file()]
-    return "\n".join([*texts, *files])
+    return "\n".join([runs_and_events(instance), *files])
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

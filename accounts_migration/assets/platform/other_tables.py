@@ -5,6 +5,7 @@ Here: the asset and its check. Who does not ask for these tables does not select
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -16,6 +17,7 @@ from accounts_migration.assets.platform.snapshot import PLATFORM_SNAPSHOT
 from accounts_migration.databases.bookkeeping import Snapshot as SnapshotRecord
 from accounts_migration.databases.other_tables import (
     Inventory,
+    RowDiffers,
     TableCompared,
     TableCopied,
     compare,
@@ -26,6 +28,7 @@ from accounts_migration.databases.other_tables import (
 )
 from accounts_migration.databases.platform_snapshot import HANDLED, OURS
 from accounts_migration.databases.snapshot import Snapshot
+from accounts_migration.entities.defects import masked_key
 from accounts_migration.entities.policies import Policies
 from accounts_migration.resources import PlatformResource, TargetResource
 
@@ -79,7 +82,7 @@ def other_tables(
     for one in inventory.not_carried:
         context.log.warning(str(one))
     for found in compared:
-        for fault in [*found.faults, *found.examples]:
+        for fault in [*found.faults, *map(_masked, found.examples)]:
             context.log.error(f"{found.table}: {fault}")
     check = dg.AssetCheckResult(
         check_name=EQUAL_CHECK,
@@ -115,6 +118,10 @@ def _metadata(
         "columns": _listed(inventory.choices),
         "steps": _listed(steps),
     }
+
+
+def _masked(row: RowDiffers) -> RowDiffers:
+    return replace(row, key=masked_key(row.key))
 
 
 def _differences(table: TableCompared) -> int:

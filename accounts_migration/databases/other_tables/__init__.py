@@ -5,7 +5,7 @@ Here: the way in: what a copy will do (`take_inventory`), one table (`copy_table
 Account Processing System and our books (`accounts_migration.databases.target_schema`), which their caller copies.
 """
 
-from accounts_migration.databases.other_tables.comparing import TableCompared, compare
+from accounts_migration.databases.other_tables.comparing import RowDiffers, TableCompared, compare
 from accounts_migration.databases.other_tables.copying import TableCopied, copy_table
 from accounts_migration.databases.other_tables.finishing import finish
 from accounts_migration.databases.other_tables.inventory import take_inventory
@@ -18,6 +18,7 @@ __all__ = [
     "NotCarried",
     "Origin",
     "OtherTable",
+    "RowDiffers",
     "TableCompared",
     "TableCopied",
     "compare",

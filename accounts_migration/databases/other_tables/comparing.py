@@ -41,6 +41,21 @@ _ROWS_PER_WINDOW = 32_768
 _LONGEST_KEY = 200
 
 
+@dataclass(frozen=True, slots=True)
+class RowDiffers:
+    """A row that differs: MISSING, UNEXPECTED or DIFFERENT, and its key; None where its table has none.
+
+    The key may be an e-mail or a name: who tells of it masks it.
+    """
+
+    kind: str
+    key: str | None
+
+    def __str__(self) -> str:
+        """Return both, as `DIFFERENT 7`."""
+        return f"{self.kind} {'a row of a table without a key' if self.key is None else self.key}"
+
+
 @dataclass
 class TableCompared:
     """What was found of one table.
@@ -52,7 +67,7 @@ class TableCompared:
         rejected: Those of the source that the target cannot hold, found again while reading.
         compared: The rows of the target that are equal to one of the source, or differ from that of the same key.
         differences: MISSING, UNEXPECTED or DIFFERENT -> rows.
-        examples: Keys of some of them, with what is wrong.
+        examples: Some of them.
         totals_in_source: Exact sums of the numbers in the rows that should stand.
         totals_in_target: The same of the rows that do.
         orphans: Foreign key -> rows without a parent in the source and in the target.
@@ -65,7 +80,7 @@ class TableCompared:
     rejected: int = 0
     compared: int = 0
     differences: Counter[str] = field(default_factory=Counter)
-    examples: list[str] = field(default_factory=list)
+    examples: list[RowDiffers] = field(default_factory=list)
     totals_in_source: Totals = field(default_factory=dict)
     totals_in_target: Totals = field(default_factory=dict)
     orphans: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -76,11 +91,11 @@ class TableCompared:
         """Whether everything stands as it should; a comparison that could not be made is none."""
         return not self.differences and not self.faults
 
-    def note(self, kind: str, key: str) -> None:
+    def note(self, kind: str, key: str | None) -> None:
         """Record a row that differs."""
         self.differences[kind] += 1
         if len(self.examples) < EXAMPLES:
-            self.examples.append(f"{kind} {key}")
+            self.examples.append(RowDiffers(kind, key))
 
 
 def compare(inventory: Inventory, origin: Origin, target: Target) -> list[TableCompared]:
@@ -257,19 +272,17 @@ class _Parted:
     def __init__(self, stack: ExitStack, table: OtherTable) -> None:
         self._stack, self._key = stack, table.primary_key
         self._files: dict[tuple[int, int], IO[str]] = {}
-        self._places = [0, 0]
         self._folder: Path | None = None
 
     def add(self, side: int, rows: pa.Table | None) -> None:
         """Put rows of the source (0) or the target (1) aside."""
         for row in [] if rows is None else rows.to_pylist():
-            self._places[side] += 1
             whole = _digest([_plain(cell) for cell in row.values()])
             key = [row[name] for name in self._key]
             digest = _digest([_plain(cell) for cell in key]) if key else whole
-            shown = ", ".join(map(str, key)) if key else f"row {self._places[side]} of those that differ"
+            shown = ", ".join(map(str, key))[:_LONGEST_KEY] if key else None
             file = self._file(side, int(digest[:4], 16) % _PARTS)
-            file.write(f"{digest} {whole} {json.dumps(shown[:_LONGEST_KEY])}\n")
+            file.write(f"{digest} {whole} {json.dumps(shown)}\n")
 
     def compare(self, found: TableCompared) -> None:
         """Find the partners of the rows."""
@@ -286,8 +299,8 @@ class _Parted:
             self._files[side, part] = self._stack.enter_context(closing(file))
         return self._files[side, part]
 
-    def _read(self, side: int, part: int) -> dict[str, list[tuple[str, str]]]:
-        rows: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    def _read(self, side: int, part: int) -> dict[str, list[tuple[str, str | None]]]:
+        rows: dict[str, list[tuple[str, str | None]]] = defaultdict(list)
         file = self._files.get((side, part))
         if file is not None:
             file.seek(0)
@@ -297,7 +310,9 @@ class _Parted:
         return rows
 
 
-def _compare_key(found: TableCompared, expected: list[tuple[str, str]], held: list[tuple[str, str]]) -> None:
+def _compare_key(
+    found: TableCompared, expected: list[tuple[str, str | None]], held: list[tuple[str, str | None]]
+) -> None:
     """Compare the rows of one key: of equal ones, each has one partner."""
     wanted, present = Counter(whole for whole, _ in expected), Counter(whole for whole, _ in held)
     gone, new = wanted - present, present - wanted

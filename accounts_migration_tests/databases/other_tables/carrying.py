@@ -47,7 +47,7 @@ class Carried:
     @property
     def faults(self) -> dict[str, list[str]]:
         """The tables that are not equal, with what is wrong."""
-        return {one.table: [*one.faults, *one.examples] for one in self.compared if not one.is_equal}
+        return {one.table: [*one.faults, *map(str, one.examples)] for one in self.compared if not one.is_equal}
 
 
 def carry(origin: Origin, url: str, *, max_reject_rate: float = 0.0) -> Carried:

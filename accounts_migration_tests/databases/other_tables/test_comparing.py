@@ -37,7 +37,7 @@ def proof(tmp_path: Path, target_url: str, run_sql: Any) -> Callable[..., dict[s
 
 def told(found: TableCompared) -> list[str]:
     assert not found.is_equal
-    return [*found.examples, *found.faults]
+    return [*map(str, found.examples), *found.faults]
 
 
 def test_an_equal_copy_is_proved_row_by_row(proof: Callable[..., dict[str, TableCompared]]) -> None:
@@ -77,7 +77,7 @@ def test_a_changed_cell_is_found(proof: Callable[..., dict[str, TableCompared]],
 def test_rows_that_are_lost_or_new_are_found(proof: Callable[..., dict[str, TableCompared]]) -> None:
     found = proof("DELETE FROM tag", "DELETE FROM item WHERE id = 2", "INSERT INTO item (id, name) VALUES (7, 'b')")
     assert dict(found["item"].differences) == {"MISSING_IN_TARGET": 1, "UNEXPECTED_IN_TARGET": 1}
-    assert sorted(found["item"].examples) == ["MISSING_IN_TARGET 2", "UNEXPECTED_IN_TARGET 7"]
+    assert sorted(map(str, found["item"].examples)) == ["MISSING_IN_TARGET 2", "UNEXPECTED_IN_TARGET 7"]
     assert "totals differ: id" in told(found["item"])
     assert dict(found["tag"].differences) == {"MISSING_IN_TARGET": 4}
     assert "0 rows stand in the target, 4 should" in told(found["tag"])
@@ -90,6 +90,7 @@ def test_a_table_without_a_key_is_a_bag_of_rows(proof: Callable[..., dict[str, T
     )
     found = proof("UPDATE tag SET word = 'x' WHERE item = 2")
     assert dict(found["tag"].differences) == {"MISSING_IN_TARGET": 1, "UNEXPECTED_IN_TARGET": 1}
+    assert str(found["tag"].examples[0]) == "MISSING_IN_TARGET a row of a table without a key"
 
 
 def test_the_order_of_rows_does_not_matter(proof: Callable[..., dict[str, TableCompared]]) -> None:
@@ -198,5 +199,5 @@ def test_many_rows_in_another_order_are_compared(tmp_path: Path, target_url: str
         inventory = take_inventory(origin, target.engine, besides=BESIDES)
         [found] = compare(inventory, origin, target)
     assert dict(found.differences) == {"DIFFERENT": 1, "MISSING_IN_TARGET": 1}
-    assert sorted(found.examples) == ["DIFFERENT key 39999", "MISSING_IN_TARGET key 7"]
+    assert sorted(map(str, found.examples)) == ["DIFFERENT key 39999", "MISSING_IN_TARGET key 7"]
     assert found.compared == 39_999
