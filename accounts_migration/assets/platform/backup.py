@@ -22,6 +22,19 @@ def holds_a_copy(database: Target) -> bool:
     return set(database.books.tables) <= set(database.standing()) and bool(database.recorded_batches())
 
 
+def back_up_alone(context: dg.AssetExecutionContext, database: Target, backups: BackupResource) -> None:
+    """Take the first backup of what an earlier copy brought, where the run has no `platform/target_backup` to wait for.
+
+    Such is a step that somebody chose alone in the UI. The database is locked.
+
+    Raises:
+        MigrationError: The backup cannot be taken; then nothing may be written.
+    """
+    alone = not context.job_def.graph.has_node_named(COPY_BACKUP.to_python_identifier())
+    if alone and holds_a_copy(database) and (backup := backups.take_first()):
+        context.log.info(f"backup {backup.backup_id}: {backup}")
+
+
 @dg.asset(
     key=COPY_BACKUP,
     group_name="platform",

@@ -26,7 +26,7 @@ from accounts_migration.assets.loading import (
     loaded_and_judged,
     refuse_unaccepted,
 )
-from accounts_migration.assets.platform.backup import COPY_BACKUP, holds_a_copy
+from accounts_migration.assets.platform.backup import COPY_BACKUP, back_up_alone
 from accounts_migration.assets.platform.snapshot import PLATFORM_SNAPSHOT
 from accounts_migration.databases.legacy_source import read_rows
 from accounts_migration.databases.platform_snapshot import refuse_without_platform
@@ -137,10 +137,7 @@ def copied_asset(entity: Entity) -> dg.AssetsDefinition:
         with failing_clearly():
             refuse_unaccepted(entity, rows, snapshot, policies, platform_staging_io)
             with copy_target.open() as database, database.lock():
-                # a load that somebody chose alone in the UI does not wait for the asset
-                alone = not context.job_def.graph.has_node_named(COPY_BACKUP.to_python_identifier())
-                if alone and holds_a_copy(database) and (backup := copy_backups.take_first()):
-                    context.log.info(f"backup {backup.backup_id}: {backup}")
+                back_up_alone(context, database, copy_backups)
                 verdicts = load_and_read_back(context, entity, database, rows, snapshot, policies)
         yield from loaded_and_judged(context, entity, verdicts)
 

@@ -4,19 +4,20 @@ Here: the asset and its check. Who does not ask for these tables does not select
 (`accounts_migration.databases.other_tables`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import dagster as dg
 
 from accounts_migration.assets.failures import failing_clearly
-from accounts_migration.assets.platform.backup import COPY_BACKUP
+from accounts_migration.assets.platform.backup import COPY_BACKUP, back_up_alone
 from accounts_migration.assets.platform.proof import COPY_CONSTRAINTS
 from accounts_migration.assets.platform.snapshot import PLATFORM_SNAPSHOT
 from accounts_migration.databases.bookkeeping import Snapshot as SnapshotRecord
 from accounts_migration.databases.other_tables import (
     Inventory,
+    OtherTable,
     RowDiffers,
     TableCompared,
     TableCopied,
@@ -30,7 +31,7 @@ from accounts_migration.databases.platform_snapshot import HANDLED, OURS
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.entities.defects import masked_key
 from accounts_migration.entities.policies import Policies
-from accounts_migration.resources import PlatformResource, TargetResource
+from accounts_migration.resources import BackupResource, PlatformResource, TargetResource
 
 OTHER_TABLES = dg.AssetKey(["platform", "other_tables"])
 EQUAL_CHECK = "equal"
@@ -62,9 +63,11 @@ def other_tables(
     policies: dg.ResourceParam[Policies],
     platform: dg.ResourceParam[PlatformResource],
     copy_target: dg.ResourceParam[TargetResource],
+    copy_backups: dg.ResourceParam[BackupResource],
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Tables that are no entity's, with keys, indexes, references, next numbers; what cannot be carried is listed."""
     with failing_clearly(), copy_target.open() as database, database.lock():
+        back_up_alone(context, database, copy_backups)
         # of a database without an Account Processing System these are all there are
         alone = not snapshot.tables
         database.prepare(books_alone=alone)
@@ -72,13 +75,23 @@ def other_tables(
         inventory = take_inventory(origin, database.engine, besides=OURS if alone else HANDLED)
         refuse_tables_of_others(inventory.tables, database)
         record = SnapshotRecord(snapshot.snapshot_id, snapshot.source, snapshot.sha256, snapshot.time)
-        copied = []
-        for table in inventory.tables:
-            done = copy_table(table, origin, database, record, max_reject_rate=float(policies.max_reject_rate))
+
+        def carry(table: OtherTable, *, anew: bool = False) -> TableCopied:
+            rate = float(policies.max_reject_rate)
+            done = copy_table(table, origin, database, record, max_reject_rate=rate, anew=anew)
             context.log.info(f"{done.table}: {done.loaded:,} rows {_ROADS[done.road]}, {done.rejected:,} rejected")
-            copied.append(done)
-        steps = finish(inventory, database)
-        compared = compare(inventory, origin, database)
+            return done
+
+        def finished() -> tuple[list[str], list[TableCompared]]:
+            return finish(inventory, database), compare(inventory, origin, database)
+
+        copied = {table.name: carry(table) for table in inventory.tables}
+        steps, compared = finished()
+        if altered := _altered(copied, compared):
+            context.log.info(f"changed by somebody since: {', '.join(sorted(altered))}")
+            copied |= {table.name: carry(table, anew=True) for table in inventory.tables if table.name in altered}
+            further, compared = finished()
+            steps += further
     for one in inventory.not_carried:
         context.log.warning(str(one))
     for found in compared:
@@ -93,14 +106,20 @@ def other_tables(
             "different": ", ".join(table.table for table in compared if not table.is_equal) or "none",
         },
     )
-    yield dg.MaterializeResult(metadata=_metadata(inventory, copied, compared, steps), check_results=[check])
+    metadata = _metadata(inventory, copied.values(), compared, steps)
+    yield dg.MaterializeResult(metadata=metadata, check_results=[check])
+
+
+def _altered(copied: Mapping[str, TableCopied], compared: Iterable[TableCompared]) -> set[str]:
+    """Return the tables that were kept, being equal in digest and number, yet hold other rows than were brought."""
+    return {one.table for one in compared if not one.is_equal and copied[one.table].road == "keep"}
 
 
 _ROADS = {"create": "loaded", "replace": "loaded anew", "keep": "stand unchanged"}
 
 
 def _metadata(
-    inventory: Inventory, copied: Sequence[TableCopied], compared: Sequence[TableCompared], steps: Sequence[str]
+    inventory: Inventory, copied: Iterable[TableCopied], compared: Sequence[TableCompared], steps: Sequence[str]
 ) -> dict[str, Any]:
     return {
         TABLES: _table(

@@ -14,6 +14,7 @@ from accounts_migration.assets.ahead import Ahead
 from accounts_migration.assets.constraints import begin_reconciliation, constrained, reconciled
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.links import target_key
+from accounts_migration.assets.platform.backup import back_up_alone
 from accounts_migration.assets.platform.snapshot import PLATFORM_SNAPSHOT
 from accounts_migration.assets.validation import account_check_specs, account_checks, account_metadata, no_orphans
 from accounts_migration.databases.bookkeeping import Snapshot as SnapshotRecord
@@ -24,7 +25,7 @@ from accounts_migration.entities import PLATFORM_ENTITIES
 from accounts_migration.entities.policies import Policies
 from accounts_migration.platform.bookkeeping import carried_books, digest_of, read_books
 from accounts_migration.reconciliation.report import Reconciliation
-from accounts_migration.resources import PlatformResource, TargetResource
+from accounts_migration.resources import BackupResource, PlatformResource, TargetResource
 
 BOOKKEEPING = dg.AssetKey(["platform", "bookkeeping"])
 COPY_CONSTRAINTS = dg.AssetKey(["platform", "constraints"])
@@ -47,10 +48,14 @@ ARRIVED_CHECK = "arrived"
     ],
 )
 def bookkeeping(
-    context: dg.AssetExecutionContext, snapshot: Snapshot, copy_target: dg.ResourceParam[TargetResource]
+    context: dg.AssetExecutionContext,
+    snapshot: Snapshot,
+    copy_target: dg.ResourceParam[TargetResource],
+    copy_backups: dg.ResourceParam[BackupResource],
 ) -> Iterator[dg.MaterializeResult[None]]:
     """The migration's own tables, which come along: what was migrated, when, and what was left behind."""
     with failing_clearly(), copy_target.open() as database, database.lock():
+        back_up_alone(context, database, copy_backups)
         database.prepare()
         tables = {table.name: table for table in carried_books(snapshot)}
 

@@ -69,7 +69,13 @@ class TableCopied:
 
 
 def copy_table(
-    table: OtherTable, origin: Origin, target: Target, snapshot: Snapshot, *, max_reject_rate: float = 0.0
+    table: OtherTable,
+    origin: Origin,
+    target: Target,
+    snapshot: Snapshot,
+    *,
+    max_reject_rate: float = 0.0,
+    anew: bool = False,
 ) -> TableCopied:
     """Bring a table into the target, with its record in one transaction; keep it where nothing has changed.
 
@@ -79,6 +85,7 @@ def copy_table(
         target: The target, whose books are those of copies and stand.
         snapshot: What the rows are of, as the books tell it.
         max_reject_rate: The share of the rows that the target may be unable to hold.
+        anew: Whether it is written also where the source has not changed, since somebody has changed the target.
 
     Raises:
         MigrationError: Something of others stands in the way, too many rows cannot be held (by column and reason), or
@@ -88,7 +95,7 @@ def copy_table(
         refuse_tables_of_others([table], target)
         before = recorded(target.session, table.name)
         stands = kind_of_relation(target.session, target.engine, table.name) is not None
-        if before is not None and stands and _is_unchanged(before, table, origin, source, target):
+        if not anew and before is not None and stands and _is_unchanged(before, table, origin, source, target):
             return _keep(before, table, target, snapshot)
         with _references_unchecked(target), Sieve(table, target.engine, int(max_reject_rate * table.rows)) as sieve:
             with target.session.transaction():
