@@ -46,7 +46,8 @@ class BatchLoaded:
     `loaded` is the number of the batch's rows that now stand in the table, counted there. `road` tells whether rows
     were simply inserted, merged, or kept as they stand. `removed_elsewhere` counts rows taken from other batches, by
     (entity, batch): these batches want loading again. `place` is the SQL condition under which a row `t` was inserted
-    by this load, where the engine can tell and find such rows quickly, even while the next batch is loaded.
+    by this load, where the engine can tell and find such rows quickly, even while the next batch is loaded; `strays`
+    are the rows of this load that do not stand there.
     """
 
     entity: str
@@ -58,6 +59,7 @@ class BatchLoaded:
     removed: int
     removed_elsewhere: Mapping[tuple[str, str], int] = field(default_factory=dict)
     place: str | None = None
+    strays: int = 0
 
     @property
     def rows_written(self) -> int:

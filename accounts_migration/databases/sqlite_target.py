@@ -255,8 +255,8 @@ class SqliteTarget(Target):
             return None
         return int(session.value(f"SELECT coalesce(max(rowid), 0) FROM {quoted(entity)}"))
 
-    def _place_of(self, session: Session, batch: BatchToLoad, before: int, loaded: int) -> str | None:
-        return f"t.rowid > {before} AND t.rowid <= {self._last_place(session, batch.entity)}"
+    def _place_of(self, session: Session, batch: BatchToLoad, before: int, loaded: int) -> tuple[str, int] | None:
+        return f"t.rowid > {before} AND t.rowid <= {self._last_place(session, batch.entity)}", 0
 
     def _before_scan(self, session: Session) -> None:
         """Keep few pages: a scan reads each once."""

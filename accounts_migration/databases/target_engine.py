@@ -189,8 +189,11 @@ class TargetEngine(ABC):
         """Return the place behind which the next rows of the table will stand, if the engine can tell."""
         return None
 
-    def _place_of(self, session: Session, batch: BatchToLoad, before: int, loaded: int) -> str | None:
-        """Return the SQL condition under which a row `t` was inserted behind the place; None where nobody can tell."""
+    def _place_of(self, session: Session, batch: BatchToLoad, before: int, loaded: int) -> tuple[str, int] | None:
+        """Return the SQL condition under which a row `t` was inserted behind the place, and how many were elsewhere.
+
+        None where nobody can tell, or too many were.
+        """
         return None
 
     def _before_scan(self, session: Session) -> None:  # noqa: B027  # an engine may need nothing

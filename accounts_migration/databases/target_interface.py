@@ -221,7 +221,7 @@ class Target(TargetReading):
     def _load(self, batch: BatchToLoad) -> BatchLoaded:
         session, entity = self.session, batch.entity
         road: Literal["insert", "merge"]
-        place: str | None = None
+        place: tuple[str, int] | None = None
         if is_fresh(session, entity, batch.batch, batch.snapshot.snapshot_id, batch.policies_digest):
             road = "insert"
             before = self._last_place(session, entity)
@@ -235,8 +235,16 @@ class Target(TargetReading):
             loaded, changes = merge(session, entity, batch.batch, self._stored_schema(entity), rows)
         self._record(batch, loaded)
         values = {"inserted": changes.inserted, "updated": changes.updated, "removed": changes.removed}
+        where, strays = place or (None, 0)
         return BatchLoaded(
-            entity, batch.batch, road, loaded, **values, removed_elsewhere=dict(changes.removed_elsewhere), place=place
+            entity,
+            batch.batch,
+            road,
+            loaded,
+            **values,
+            removed_elsewhere=dict(changes.removed_elsewhere),
+            place=where,
+            strays=strays,
         )
 
     def _record(self, batch: BatchToLoad, loaded: int) -> None:

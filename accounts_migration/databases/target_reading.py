@@ -20,6 +20,9 @@ from accounts_migration.databases.bookkeeping import (
 from accounts_migration.databases.target_engine import TargetEngine
 from accounts_migration.databases.target_schema import (
     TABLES,
+    key_of,
+    literal,
+    quoted,
 )
 from accounts_migration.errors import MigrationError
 
@@ -46,7 +49,7 @@ class TargetReading(TargetEngine):
         return self._read(entity, member_conditions(entity, batch, self.books))
 
     def scan_place(self, entity: str, place: str) -> Iterator[pa.RecordBatch]:
-        """Yield the rows that one load inserted (`BatchLoaded.place`), like `scan`.
+        """Yield the rows that one load inserted (`BatchLoaded.place`) but its strays, like `scan`.
 
         On a connection that is kept for the next place, so one scan of a place must end before the next begins.
         """
@@ -54,6 +57,11 @@ class TargetReading(TargetEngine):
             self._place_session = self._opened()
             self._before_scan(self._place_session)
         yield from self._decode(entity, self._place_session.stream(self._select(entity, place)))
+
+    def scan_keys(self, entity: str, keys: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a few keys, like `scan`; there need be no index."""
+        chosen = ", ".join(map(literal, keys))
+        return self._read(entity, [f"t.{quoted(key_of(entity))} IN ({chosen})"])
 
     def defects(self, entity: str | None = None) -> Iterator[pa.RecordBatch]:
         """Yield the recorded defects, all or one entity's; the last column, `inexact`, is null."""

@@ -301,6 +301,11 @@ def quoted(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
 
 
+def literal(text: str) -> str:
+    """Return a text as SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def entity_indexes(engine: str) -> list[sa.Index]:
     """Return the indexes of the entities' tables, by name, that an engine is to have."""
     indexes = (index for entity in ENTITIES for index in TABLES[entity].indexes)

@@ -102,6 +102,11 @@ class ContentComparison:
         for batch, totals in other.found_totals.items():
             self.found_totals[batch] = added([self.found_totals.get(batch, {}), totals])
 
+    def forget(self, kind: str, batch: str) -> None:
+        """Take back the differences of a kind in a batch: they are looked for elsewhere."""
+        del self.counts[kind, batch]
+        self.examples = [one for one in self.examples if (one.kind, one.batch) != (kind, batch)]
+
     def add(self, kind: str, batches: pa.ChunkedArray, keys: pa.ChunkedArray) -> None:
         """Record rows that stand on one side only."""
         for row in batches.value_counts().to_pylist():

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from accounts_migration.databases.target import BatchLoaded, Target
 from accounts_migration.entities import Entity
-from accounts_migration.reconciliation.content import ContentComparison, compare_content
+from accounts_migration.reconciliation.content import MISSING, ContentComparison, compare_content
 from accounts_migration.staging import WHOLE, Staged
 from accounts_migration.streams import ROWS_PER_CHUNK, joined, read_ahead
 
@@ -45,23 +45,19 @@ def compare_rows(
         target: The target.
         apart: Takes the rows that differ; see `ContentComparison`.
     """
-    found = read_ahead(target.scan(entity.name))
-    return compare_content(
-        entity.name, read_ahead(joined(expected)), found, entity.target_columns[0], _batches(entity), apart
-    )
+    return _compare_streams(entity, read_ahead(joined(expected)), read_ahead(target.scan(entity.name)), apart)
 
 
 def compare_found(entity: Entity, staged: Staged, found: Iterable[pa.RecordBatch]) -> ContentComparison:
     """Compare the staged rows with the rows of the target that somebody else reads, ahead of this."""
-    expected = read_ahead(joined(staged.scan("rows")))
-    return compare_content(entity.name, expected, found, entity.target_columns[0], _batches(entity))
+    return _compare_streams(entity, read_ahead(joined(staged.scan("rows"))), found)
 
 
 class ReadBack:
     """Compares the batches of one load with their staged rows.
 
-    A batch is read back at once, beside the load of the next one, where the target can find its rows; the others when
-    all are loaded. Use it as a context manager, which ends what still runs.
+    A batch is read back at once, beside the load of the next one, where the target can find its rows; the others, and
+    the few rows that went astray, when all are loaded. Use it as a context manager, which ends what still runs.
     """
 
     def __init__(self, entity: Entity, staged: Staged, target: Target) -> None:
@@ -70,6 +66,7 @@ class ReadBack:
         self._beside = ThreadPoolExecutor(max_workers=1)
         self._running: list[Future[ContentComparison]] = []
         self._later: list[str] = []
+        self._strays: list[pa.Table] = []
 
     def __enter__(self) -> Self:
         """Return the comparison itself."""
@@ -87,28 +84,66 @@ class ReadBack:
             self._later.append(loaded.batch)
             return
         found = self._target.scan_place(loaded.entity, loaded.place)
-        self._running.append(self._beside.submit(_compare, self._entity, self._staged.of([loaded.batch]), found))
+        self._running.append(self._beside.submit(self._compare_place, loaded, found))
+
+    def _compare_place(self, loaded: BatchLoaded, found: Iterable[pa.RecordBatch]) -> ContentComparison:
+        """Compare a batch with what stands at its place; the rows that must be elsewhere are kept for the end."""
+        missing: list[pa.Table] = []
+
+        def apart(kind: str, rows: pa.Table) -> None:
+            if kind == MISSING and rows.num_rows <= loaded.strays:
+                missing.append(rows.add_column(0, "batch", pa.repeat(pa.scalar(loaded.batch), rows.num_rows)))
+
+        comparison = _compare(self._entity, self._staged.of([loaded.batch]), found, apart)
+        if not loaded.strays:
+            return comparison
+        if sum(rows.num_rows for rows in missing) == loaded.strays == comparison.count(MISSING):
+            self._strays += missing
+            comparison.forget(MISSING, loaded.batch)
+            return comparison
+        # somebody has moved rows since
+        self._later.append(loaded.batch)
+        return ContentComparison()
 
     def result(self, *, everything: bool) -> ContentComparison:
         """Return what was found in all batches; `everything` as in `compare_entity`."""
-        if self._later and everything:
-            # one scan of the table is cheaper than one for each batch that waits
-            return compare_entity(self._entity, self._staged, self._target, everything=True)
         comparison = ContentComparison()
         for found in self._running:
             comparison.take(found.result())
+        if self._later and everything:
+            # one scan of the table is cheaper than one for each batch that waits
+            return compare_entity(self._entity, self._staged, self._target, everything=True)
+        if self._strays:
+            strays = pa.concat_tables(self._strays)
+            keys = strays[self._entity.target_columns[0]].to_pylist()
+            found_astray = self._target.scan_keys(self._entity.name, keys)
+            comparison.take(_compare_streams(self._entity, strays.to_batches(), found_astray))
         if self._later:
             rest = self._staged.of(self._later)
             comparison.take(compare_entity(self._entity, rest, self._target, everything=False))
         return comparison
 
 
-def _compare(entity: Entity, staged: Staged, found: Iterable[pa.RecordBatch]) -> ContentComparison:
+def _compare(
+    entity: Entity,
+    staged: Staged,
+    found: Iterable[pa.RecordBatch],
+    apart: Callable[[str, pa.Table], None] | None = None,
+) -> ContentComparison:
     expected = joined(staged.scan("rows"))
     if sum(staged.manifest(batch)["cleaned"] for batch in staged.batches) > ROWS_PER_CHUNK:
         # of one chunk there is nothing to read ahead: to wake a thread costs more
         expected, found = read_ahead(expected), read_ahead(found)
-    return compare_content(entity.name, expected, found, entity.target_columns[0], _batches(entity))
+    return _compare_streams(entity, expected, found, apart)
+
+
+def _compare_streams(
+    entity: Entity,
+    expected: Iterable[pa.RecordBatch],
+    found: Iterable[pa.RecordBatch],
+    apart: Callable[[str, pa.Table], None] | None = None,
+) -> ContentComparison:
+    return compare_content(entity.name, expected, found, entity.target_columns[0], _batches(entity), apart)
 
 
 def _found(entity: Entity, staged: Staged, target: Target, everything: bool) -> Iterator[pa.RecordBatch]:

@@ -13,6 +13,7 @@ from typing import Any
 from accounts_migration.databases.postgres_session import PostgresSession
 from accounts_migration.databases.postgres_target import open_session
 from accounts_migration.databases.postgres_url import display_name, with_database
+from accounts_migration.databases.target_schema import literal
 from accounts_migration.errors import MigrationError
 
 _MAINTENANCE = ("postgres", "template1")
@@ -142,12 +143,6 @@ def identifier(name: str) -> str:
     """Return a name as PostgreSQL takes it literally."""
     escaped = name.replace('"', '""')
     return f'"{escaped}"'
-
-
-def literal(text: str) -> str:
-    """Return a text as an SQL literal."""
-    escaped = text.replace("'", "''")
-    return f"'{escaped}'"
 
 
 def shown(url: str, name: str) -> str:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from accounts_migration.databases.books import FAMILIES
 from accounts_migration.databases.copies.figures import MEASURES, Figures, Migrated, TableFigures
-from accounts_migration.databases.copies.postgres_databases import identifier, literal
+from accounts_migration.databases.copies.postgres_databases import identifier
 from accounts_migration.databases.copies.postgres_programs import Programs, run
 from accounts_migration.databases.postgres_session import PostgresSession
-from accounts_migration.databases.target_schema import ENTITIES
+from accounts_migration.databases.target_schema import ENTITIES, literal
 
 # tables and filled materialized views, ours by their bare name; not those that an extension brings
 _TABLES = """

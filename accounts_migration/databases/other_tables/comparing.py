@@ -23,7 +23,6 @@ from typing import IO
 import pyarrow as pa
 
 from accounts_migration.databases.other_tables.copying import Totals, totals
-from accounts_migration.databases.other_tables.defaults import literal
 from accounts_migration.databases.other_tables.finishing import LARGEST_INTEGER, count_orphans
 from accounts_migration.databases.other_tables.origin import Origin
 from accounts_migration.databases.other_tables.records import kind_of_relation, recorded
@@ -31,7 +30,7 @@ from accounts_migration.databases.other_tables.rows import ODD, Sieve, read_sour
 from accounts_migration.databases.other_tables.structure import Inventory, OtherTable
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.target_interface import Target
-from accounts_migration.databases.target_schema import quoted
+from accounts_migration.databases.target_schema import literal, quoted
 from accounts_migration.streams import read_ahead
 
 MISSING, UNEXPECTED, DIFFERENT = "MISSING_IN_TARGET", "UNEXPECTED_IN_TARGET", "DIFFERENT"

@@ -27,7 +27,6 @@ from accounts_migration.databases.bookkeeping import (
 )
 from accounts_migration.databases.other_tables import ddl
 from accounts_migration.databases.other_tables.cells import cells_of
-from accounts_migration.databases.other_tables.defaults import literal
 from accounts_migration.databases.other_tables.origin import Origin
 from accounts_migration.databases.other_tables.records import (
     Record,
@@ -40,7 +39,7 @@ from accounts_migration.databases.other_tables.rows import BATCH, Sieve, read_so
 from accounts_migration.databases.other_tables.structure import OtherTable
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.target_interface import Target
-from accounts_migration.databases.target_schema import quoted
+from accounts_migration.databases.target_schema import literal, quoted
 from accounts_migration.errors import MigrationError
 from accounts_migration.streams import read_ahead
 

@@ -118,8 +118,3 @@ def _is_number(value: str, column: ColumnType) -> bool:
     if column.precision is None:
         return True
     return number == round(number, column.scale) and abs(number) < Decimal(10) ** (column.precision - column.scale)
-
-
-def literal(text: str) -> str:
-    """Return a text as SQL."""
-    return "'" + text.replace("'", "''") + "'"

@@ -6,13 +6,12 @@ Here: adding what is missing, in one transaction. Not here: the statements (`ddl
 from collections.abc import Iterator
 
 from accounts_migration.databases.other_tables import ddl
-from accounts_migration.databases.other_tables.defaults import literal
 from accounts_migration.databases.other_tables.inventory import orphans
 from accounts_migration.databases.other_tables.records import kind_of_relation, recorded
 from accounts_migration.databases.other_tables.structure import Inventory, Key, OtherTable, Reference
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.target_interface import Target
-from accounts_migration.databases.target_schema import quoted
+from accounts_migration.databases.target_schema import literal, quoted
 from accounts_migration.errors import MigrationError
 
 LARGEST_INTEGER = 2**63 - 1

@@ -17,11 +17,11 @@ from adbc_driver_manager import dbapi
 from adbc_driver_sqlite import dbapi as sqlite_dbapi
 
 from accounts_migration.databases.legacy_source.opening import read_only_uri, refuse_unusable_file
-from accounts_migration.databases.other_tables.defaults import literal
 from accounts_migration.databases.postgres_target import open_session
 from accounts_migration.databases.postgres_url import display_name
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.sqlite_session import SqliteSession
+from accounts_migration.databases.target_schema import literal
 from accounts_migration.errors import MigrationError
 
 _SETTINGS = {

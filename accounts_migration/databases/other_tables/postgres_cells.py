@@ -5,8 +5,9 @@ Here: SQL and Arrow of one column. Not here: which form a column has (`postgres_
 
 import pyarrow as pa
 
-from accounts_migration.databases.other_tables.defaults import Default, fitting, literal
+from accounts_migration.databases.other_tables.defaults import Default, fitting
 from accounts_migration.databases.other_tables.forms import ColumnType, Form, Reading
+from accounts_migration.databases.target_schema import literal
 
 _NOW = "(CURRENT_TIMESTAMP AT TIME ZONE 'UTC')"
 _SECOND = f"date_trunc('second', {_NOW})"

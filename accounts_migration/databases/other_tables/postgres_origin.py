@@ -25,7 +25,7 @@ from accounts_migration.databases.other_tables.structure import (
     in_parts,
 )
 from accounts_migration.databases.session import Session
-from accounts_migration.databases.target_schema import quoted
+from accounts_migration.databases.target_schema import literal, quoted
 
 _QUESTIONS_PER_SCAN = 500
 _HERE = "current_schema()::regnamespace"
@@ -297,7 +297,7 @@ class _Table:
                 continue
             last, is_called, step = self._session.execute(
                 f"SELECT last_value, is_called, (SELECT seqincrement FROM pg_sequence"
-                f" WHERE seqrelid = {defaults.literal(one.sequence)}::regclass) FROM {one.sequence}"
+                f" WHERE seqrelid = {literal(one.sequence)}::regclass) FROM {one.sequence}"
             )[0]
             if primary != (one.name,) or step != 1:
                 why = "its step is not 1" if step != 1 else "its column alone is not the primary key"

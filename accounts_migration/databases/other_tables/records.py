@@ -7,11 +7,10 @@ Here: the record of one table, and whether a table that stands may be replaced. 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from accounts_migration.databases.other_tables.defaults import literal
 from accounts_migration.databases.other_tables.structure import OtherTable
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.target_interface import Target
-from accounts_migration.databases.target_schema import quoted
+from accounts_migration.databases.target_schema import literal, quoted
 from accounts_migration.errors import MigrationError
 
 

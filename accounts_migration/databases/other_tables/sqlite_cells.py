@@ -5,8 +5,9 @@ Here: SQL and Arrow of one column. Not here: which form a column has (`sqlite_or
 
 import pyarrow as pa
 
-from accounts_migration.databases.other_tables.defaults import Default, fitting, literal
+from accounts_migration.databases.other_tables.defaults import Default, fitting
 from accounts_migration.databases.other_tables.forms import EXACT_DIGITS, LARGEST_EXACT_REAL, ColumnType, Form, Reading
+from accounts_migration.databases.target_schema import literal
 
 FIRST_CELL = {pa.int64(): "0", pa.float64(): "0.0", pa.string(): "''", pa.binary(): "x''"}
 """The SQL of a cell that fixes a column's type: the driver takes it from what it sees first."""
