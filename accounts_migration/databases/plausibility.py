@@ -103,7 +103,7 @@ def _not_the_sum(session: Session) -> str:
     return (
         "SELECT a.account_id AS k FROM account AS a LEFT JOIN"
         f" (SELECT account_id, sum(cents / {_SPLIT}) AS high, sum(cents % {_SPLIT}) AS low"
-        f" FROM (SELECT t.account_id, {signed} AS cents FROM {quoted('transaction')} AS t) AS movements"
+        f" FROM (SELECT t.account_id, {signed} AS cents FROM {session.unindexed('transaction')}) AS movements"
         " GROUP BY account_id) AS total ON total.account_id = a.account_id"
         f" WHERE (coalesce(total.high, 0) - {balance} / {_SPLIT}) * {_SPLIT}"
         f" + coalesce(total.low, 0) - {balance} % {_SPLIT} <> 0"

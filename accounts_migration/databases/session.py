@@ -186,6 +186,13 @@ class Session(ABC):
         """Return the SQL of a decimal cell as a whole number of 1/scale; its division cuts decimals off."""
 
     @abstractmethod
+    def unindexed(self, table: str) -> str:
+        """Return the SQL of a table `t` that is read in storage order, where the engine would go by an index and jump.
+
+        An engine that knows what its indexes cost needs no telling.
+        """
+
+    @abstractmethod
     def size(self) -> int:
         """Return the bytes that the database fills."""
 

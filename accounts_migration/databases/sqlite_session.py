@@ -11,7 +11,7 @@ import adbc_driver_sqlite
 from adbc_driver_manager import dbapi
 
 from accounts_migration.databases.session import ConstraintViolated, Parameter, Session
-from accounts_migration.databases.target_schema import TABLES
+from accounts_migration.databases.target_schema import TABLES, quoted
 from accounts_migration.errors import MigrationError
 
 ROWS_PER_READ = 32_768
@@ -59,6 +59,10 @@ class SqliteSession(Session):
     def units(self, column: str, scale: int) -> str:
         """Round to an integer."""
         return _units(column, scale)
+
+    def unindexed(self, table: str) -> str:
+        """Forbid the index: to sort all rows costs half as much as to fetch each from its page."""
+        return f"{quoted(table)} AS t NOT INDEXED"
 
     def size(self) -> int:
         """Count the pages."""

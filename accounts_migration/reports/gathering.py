@@ -7,6 +7,7 @@ Here: figures and their parting by reason. Not here: counting and adding themsel
 import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from importlib.metadata import version
@@ -78,7 +79,9 @@ def gather(
     records = [record for record in target.recorded_batches() if record.entity in entities]
     last = max(records, key=lambda record: record.loaded_at)
     policies = Policies.model_validate_json(last.policies)
-    found = account or reconcile(snapshot, policies, target, entities=entities, by_month=True)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        plausibility = beside.submit(target.plausibility, snapshot.time)
+        found = account or reconcile(snapshot, policies, target, entities=entities, by_month=True)
     counted = {name: {line.batch for line in found.batches if line.entity == name} for name in entities}
     piles = [_pile(target, entity, policies, counted[name]) for name, entity in entities.items()]
     totals = [_money(total, pile) for pile in piles for total in found.totals if total.entity == pile.entity.name]
@@ -98,7 +101,7 @@ def gather(
         totals=totals,
         overall=everything,
         defects=[line for pile in piles for line in pile.lines()],
-        plausibility=_plausibility(target.plausibility(snapshot.time)),
+        plausibility=_plausibility(plausibility.result()),
         months=_months(snapshot.tables[entities["transaction"].legacy_table].batches, found.months),
         loads=_loads(records),
         other_tables=others,
