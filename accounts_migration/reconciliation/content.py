@@ -38,8 +38,8 @@ _DECIMALS = {
     for column in TABLES[name].columns
     if kind_of(column) in _DECIMALS_OF_KIND
 }
-ROWS_PER_WINDOW = 65_536
-ROWS_CARRIED = 2 * ROWS_PER_WINDOW
+ROWS_PER_WINDOW = 32_768
+ROWS_CARRIED = 4 * ROWS_PER_WINDOW
 BUCKETS = 32
 
 
