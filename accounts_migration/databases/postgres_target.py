@@ -96,6 +96,8 @@ _CONNECT_FAILURES = (
     (r"timeout expired", "the server does not answer"),
     (r"too many", "the server has no free connection"),
     (r"starting up", "the server is starting up"),
+    (r"shutting down|closed the connection", "the server is shutting down"),
+    (r"in recovery mode|not yet accepting", "the server is recovering from a crash"),
     (r"certificate", "the server's certificate was not accepted"),
     (r"SSL", "an encrypted connection could not be made"),
 )

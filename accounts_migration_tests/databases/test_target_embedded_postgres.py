@@ -73,6 +73,17 @@ def test_it_ends_with_a_killed_process(folder: Path) -> None:
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
+def test_a_server_that_is_shutting_down_is_told(folder: Path) -> None:
+    # while a connection stands, the server waits for its end
+    with embedded_postgres(folder / "server", durable=False) as url, psycopg.connect(url):
+        about = folder / "server" / "cluster" / "postmaster.pid"
+        os.kill(int(about.read_text().split()[0]), signal.SIGTERM)
+        while "stopping" not in about.read_text():
+            time.sleep(0.01)
+        with pytest.raises(MigrationError, match="the server is shutting down"):
+            open_target(url)
+
+
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (
