@@ -70,6 +70,18 @@ def postgres_url(postgres_server: str) -> str:
     return postgres_server.replace("/accounts?", f"/{name}?")
 
 
+@pytest.fixture
+def quoted_schema_url(postgres_url: str) -> str:
+    """Return the URL of an empty PostgreSQL database whose current schema has a name that must be quoted."""
+    name = postgres_url.partition("?")[0].rpartition("/")[2]
+    run_sql(
+        postgres_url,
+        'CREATE SCHEMA "The ""Bank"""',
+        f'ALTER DATABASE {name} SET search_path = "The ""Bank""", public',
+    )
+    return postgres_url
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def target_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Return the URL of an empty target, once for each engine."""

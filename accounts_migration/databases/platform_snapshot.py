@@ -18,7 +18,7 @@ from adbc_driver_sqlite import dbapi as sqlite_dbapi
 
 from accounts_migration.databases.books import COPY, MIGRATION
 from accounts_migration.databases.legacy_source import LegacyTable, Unmigrated, incomplete, open_read_only
-from accounts_migration.databases.postgres_session import PostgresSession
+from accounts_migration.databases.postgres_session import CURRENT_SCHEMA, PostgresSession
 from accounts_migration.databases.postgres_target import open_session
 from accounts_migration.databases.postgres_url import display_name
 from accounts_migration.databases.schema_versions.known import VERSION_TABLE
@@ -152,7 +152,7 @@ def _types(session: Session) -> dict[str, dict[str, str]]:
         " WHERE t.typtype = 'd')"
         " SELECT c.relname::text, a.attname::text, format_type(b.kind, NULL)"
         " FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid JOIN beneath AS b ON b.oid = a.atttypid"
-        " WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
+        f" WHERE c.relnamespace = {CURRENT_SCHEMA} AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
         " AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attnum"
     ):
         types.setdefault(table, {})[column] = kind
@@ -215,7 +215,7 @@ def _has_unique_key(session: Session, table: str) -> bool:
     found = session.value(
         "SELECT count(*) FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indrelid"
         " JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]"
-        " WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relname = $1 AND a.attname = $2"
+        f" WHERE c.relnamespace = {CURRENT_SCHEMA} AND c.relname = $1 AND a.attname = $2"
         " AND i.indisunique AND i.indisvalid AND i.indnkeyatts = 1 AND i.indpred IS NULL",
         (table, f"{table}_id"),
     )
@@ -227,7 +227,7 @@ def _unmigrated(
 ) -> Iterator[Unmigrated]:
     """Yield the tables and columns that are left behind, with how much they hold."""
     tables = session.execute(
-        "SELECT relname::text FROM pg_class WHERE relnamespace = quote_ident(current_schema())::regnamespace"
+        f"SELECT relname::text FROM pg_class WHERE relnamespace = {CURRENT_SCHEMA}"
         " AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY relname"
     )
     for (table,) in tables:

@@ -10,6 +10,7 @@ from collections.abc import Collection
 
 import pyarrow as pa
 
+from accounts_migration.databases.postgres_session import CURRENT_SCHEMA
 from accounts_migration.databases.provisioning import (
     BYTES_SENT,
     ROUND_TRIPS,
@@ -91,7 +92,7 @@ def denied(session: Session, unconstrained: Collection[str]) -> list[str]:
         name: (owned, {right for right, is_lacking in zip((*_RIGHTS, _TO_REFER), rights, strict=True) if is_lacking})
         for name, owned, *rights in session.execute(
             f"SELECT c.relname::text, pg_has_role(c.relowner, 'USAGE'), {lacking} FROM pg_class AS c"
-            f" WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relname IN ({names}) ORDER BY 1"
+            f" WHERE c.relnamespace = {CURRENT_SCHEMA} AND c.relname IN ({names}) ORDER BY 1"
         )
     }
     referred = {parent for child in unconstrained for _, parent in parents_of(child)}

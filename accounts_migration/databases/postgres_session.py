@@ -16,6 +16,9 @@ from accounts_migration.databases.session import ConstraintViolated, Parameter, 
 from accounts_migration.databases.target_schema import quoted
 from accounts_migration.errors import MigrationError
 
+CURRENT_SCHEMA = "quote_ident(current_schema())::regnamespace"
+"""The schema in which a bare name means a table, as the catalogue has it; unquoted, its name would be folded."""
+
 _BYTES_PER_READ = 4_000_000
 
 

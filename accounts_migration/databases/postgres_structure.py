@@ -7,11 +7,12 @@ words that of a table made for this.
 
 from collections.abc import Iterable
 
+from accounts_migration.databases.postgres_session import CURRENT_SCHEMA
 from accounts_migration.databases.schema_versions import comparison
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.target_schema import TABLES
 
-_OURS, _TEMPORARY = "current_schema()::regnamespace", "pg_my_temp_schema()"
+_TEMPORARY = "pg_my_temp_schema()"
 KINDS = {"r": "table", "v": "view", "m": "materialized view", "f": "foreign table", "p": "partitioned table"}
 OTHER_KIND = "relation of another kind"
 _CONSTRAINTS = {"p": "primary key", "u": "unique constraint", "c": "check", "f": "reference", "x": "exclusion"}
@@ -20,7 +21,7 @@ _CONSTRAINTS = {"p": "primary key", "u": "unique constraint", "c": "check", "f":
 def differences(session: Session, ddl: Iterable[str]) -> list[str]:
     """Return how our tables differ from those that the statements make."""
     # first: once the temporary ones stand, they are what a bare name means
-    found = _structure(session, _OURS)
+    found = _structure(session, CURRENT_SCHEMA)
     with session.transaction():
         for statement in ddl:
             session.execute(_made_temporary(statement))

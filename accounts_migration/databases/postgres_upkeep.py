@@ -6,6 +6,7 @@ taken (`target_interface`). A fresh load leaves nothing for REINDEX to mend, so 
 
 from collections.abc import Iterable
 
+from accounts_migration.databases.postgres_session import CURRENT_SCHEMA
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.target_schema import TABLES, quoted
 from accounts_migration.databases.upkeep import Work
@@ -25,7 +26,7 @@ def works(session: Session, *, reindex: bool) -> Iterable[Work]:
 
 def _here(relation: str) -> str:
     names = ", ".join(f"'{name}'" for name in TABLES)
-    return f"{relation}.relnamespace = quote_ident(current_schema())::regnamespace AND {relation}.relname IN ({names})"
+    return f"{relation}.relnamespace = {CURRENT_SCHEMA} AND {relation}.relname IN ({names})"
 
 
 def _refuse_invalid(session: Session) -> None:

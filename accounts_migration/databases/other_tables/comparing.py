@@ -103,19 +103,19 @@ def compare(inventory: Inventory, origin: Origin, target: Target) -> list[TableC
     Raises:
         MigrationError: A database fails.
     """
-    with origin.open() as source, _in_storage_order(target) as session:
-        return [_Comparison(table, origin, source, target, session).made() for table in inventory.tables]
+    with origin.open() as source, _in_storage_order(target):
+        return [_Comparison(table, origin, source, target).made() for table in inventory.tables]
 
 
 @contextmanager
-def _in_storage_order(target: Target) -> Iterator[Session]:
+def _in_storage_order(target: Target) -> Iterator[None]:
     """Read the target by one process: several would mix their rows."""
     if target.engine == "sqlite":
-        yield target.session
+        yield
         return
     target.session.execute("SELECT set_config('max_parallel_workers_per_gather', '0', false)")
     try:
-        yield target.session
+        yield
     finally:
         target.session.execute("RESET max_parallel_workers_per_gather")
 
@@ -123,9 +123,9 @@ def _in_storage_order(target: Target) -> Iterator[Session]:
 class _Comparison:
     """The comparison of one table."""
 
-    def __init__(self, table: OtherTable, origin: Origin, source: Session, target: Target, session: Session) -> None:
+    def __init__(self, table: OtherTable, origin: Origin, source: Session, target: Target) -> None:
         self._table, self._origin, self._source = table, origin, source
-        self._target, self._session = target, session
+        self._target, self._session = target, target.session
         self._found = TableCompared(table.name)
 
     def made(self) -> TableCompared:
@@ -235,6 +235,9 @@ class _Comparison:
             sequence = self._session.value(
                 "SELECT pg_get_serial_sequence(quote_ident($1), $2)", (self._table.name, identity.column)
             )
+            if sequence is None:
+                self._found.faults.append(f"no sequence gives the numbers of {identity.column}")
+                return
             following = self._session.value(f"SELECT last_value + is_called::int::numeric FROM {sequence}")
         if int(following) != wanted:
             self._found.faults.append(f"the next number of {identity.column} is {int(following)}, not {wanted}")
@@ -332,7 +335,7 @@ def _digest(cells: list[object]) -> str:
 
 
 def _plain(cell: object) -> object:
-    """Return a number in one form: zero has no sign, a decimal no trailing zeros."""
+    """Return a number in one form: zero has no sign; the decimals of a column have one scale on both sides."""
     if isinstance(cell, float):
         return cell + 0.0
     return str(cell) if isinstance(cell, Decimal) else cell

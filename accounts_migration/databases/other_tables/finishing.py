@@ -9,6 +9,7 @@ from accounts_migration.databases.other_tables import ddl
 from accounts_migration.databases.other_tables.inventory import orphans
 from accounts_migration.databases.other_tables.records import kind_of_relation, recorded
 from accounts_migration.databases.other_tables.structure import Inventory, Key, OtherTable, Reference
+from accounts_migration.databases.postgres_session import CURRENT_SCHEMA
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.target_interface import Target
 from accounts_migration.databases.target_schema import literal, quoted
@@ -148,7 +149,7 @@ def _is_free(session: Session, engine: str, table: OtherTable, key: Key) -> bool
         query = (
             "SELECT t.relname::text FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid"
             " JOIN pg_class AS t ON t.oid = i.indrelid"
-            " WHERE c.relname = $1 AND c.relnamespace = current_schema()::regnamespace"
+            f" WHERE c.relname = $1 AND c.relnamespace = {CURRENT_SCHEMA}"
         )
     if session.value(query, (key.name,)) == table.name:
         return False

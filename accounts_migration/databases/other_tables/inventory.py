@@ -103,8 +103,8 @@ class _Making:
         self._columns[table.name] = {
             column.name: self._renamed("column", column.name, names, of=table.name) for column in table.columns
         }
-        if table.identity is not None:
-            # the sequence, which PostgreSQL names by itself
+        if table.identity is not None and self._engine == "postgresql":
+            # the sequence, which the server names by itself
             self._relations.take(f"{self._names[table.name]}_{table.identity.column}_seq")
 
     def _renamed(self, kind: str, name: str, names: Names, *, of: str = "") -> str:
@@ -147,11 +147,11 @@ class _Making:
         names = [column.name for column in parent.columns]
         columns = [self._same(column, names) for column in one.parent_columns]
         known = tuple(column for column in columns if column is not None)
-        is_key = any(
-            set(key.columns) == set(known) and key.is_unique and len(known) == len(key.columns) for key in parent.keys
-        )
-        if not known or len(known) != len(one.columns) or not is_key:
+        keys = [key for key in parent.keys if key.is_unique and sorted(key.columns) == sorted(known)]
+        if not known or len(known) != len(one.columns) or not keys:
             return f"what it refers to is no key of table {name}"
+        if not any(self._fits_index(parent, key) for key in keys):
+            return f"the values of table {name} that it refers to are too long for an index"
         return FoundReference(one.name, one.columns, name, known, one.actions)
 
     def _same(self, name: str, names: Collection[str]) -> str | None:
@@ -242,8 +242,7 @@ class _Making:
 
     def _key(self, table: FoundTable, one: FoundKey) -> Key | None:
         names = self._columns[table.name]
-        columns = [self._column((table.name, column)) for column in one.columns]
-        if self._engine == "postgresql" and sum(column.longest for column in columns) > _MOST_BYTES_IN_INDEX:
+        if not self._fits_index(table, one):
             name = one.name or f"of {', '.join(one.columns)}"
             self._leave(_WORDS[one.kind], f"{name} of table {table.name}", "its values are too long for an index")
             return None
@@ -258,6 +257,10 @@ class _Making:
             is_unique=one.is_unique,
             descending=frozenset(names[column] for column in one.descending),
         )
+
+    def _fits_index(self, table: FoundTable, one: FoundKey) -> bool:
+        longest = sum(self._column((table.name, column)).longest for column in one.columns)
+        return self._engine == "sqlite" or longest <= _MOST_BYTES_IN_INDEX
 
     def _refuse_collisions(self, table: FoundTable, one: FoundKey) -> None:
         """Refuse a key whose values are different in the source, as 5 and '5', and are one text in the target."""

@@ -6,20 +6,27 @@ Here: SQL and Arrow of one column. Not here: which form a column has (`postgres_
 import pyarrow as pa
 
 from accounts_migration.databases.other_tables.defaults import Default, fitting
-from accounts_migration.databases.other_tables.forms import ColumnType, Form, Reading
+from accounts_migration.databases.other_tables.forms import MOST_DIGITS, ColumnType, Form, Reading
 from accounts_migration.databases.target_schema import literal
 
 _NOW = "(CURRENT_TIMESTAMP AT TIME ZONE 'UTC')"
 _SECOND = f"date_trunc('second', {_NOW})"
 
+BEYOND = "(NOT isfinite({0}) OR {0} < '0001-01-01' OR {0} >= '10000-01-01')"
+"""The condition that a date or a moment is none of the years 1 to 9999: its text would be NULL, or that of another."""
+
 
 def reading(column: str, kind: ColumnType) -> Reading:
     """Return how a cell of this type is read from the column, given as quoted SQL."""
     if kind.form is Form.DECIMAL:
-        odd = f"(CASE WHEN coalesce(scale(trim_scale({column})), 99) > {kind.scale} AND {column} IS NOT NULL"
-        value = f"CASE WHEN scale(trim_scale({column})) <= {kind.scale} THEN trim_scale({column})::text END"
-        return Reading(value, f"{odd} THEN 1 ELSE 0 END)")
-    return Reading(_VALUES[kind.form].format(column))
+        # of what is no number the scale is NULL
+        fits = f"scale(trim_scale({column})) <= {kind.scale} AND abs({column}) < 1e{MOST_DIGITS - kind.scale}"
+        odd = f"(CASE WHEN {column} IS NULL OR {fits} THEN 0 ELSE 1 END)"
+        return Reading(f"CASE WHEN {fits} THEN trim_scale({column})::text END", odd)
+    value = _VALUES[kind.form].format(column)
+    if kind.form in (Form.DATE, Form.MOMENT):
+        return Reading(value, f"(CASE WHEN {BEYOND.format(column)} THEN 1 ELSE 0 END)")
+    return Reading(value)
 
 
 _VALUES = {

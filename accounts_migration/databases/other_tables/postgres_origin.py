@@ -24,11 +24,11 @@ from accounts_migration.databases.other_tables.structure import (
     NotCarried,
     in_parts,
 )
+from accounts_migration.databases.postgres_session import CURRENT_SCHEMA
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.target_schema import literal, quoted
 
 _QUESTIONS_PER_SCAN = 500
-_HERE = "current_schema()::regnamespace"
 _FORMS = {
     **dict.fromkeys(("int2", "int4", "int8", "oid"), Form.INTEGER),
     **dict.fromkeys(("float4", "float8"), Form.REAL),
@@ -46,7 +46,6 @@ _AS_TEXT = {
     "timestamptz": "to_char({0}, CASE WHEN {0} = date_trunc('second', {0}) THEN 'YYYY-MM-DD HH24:MI:SS'"
     " ELSE 'YYYY-MM-DD HH24:MI:SS.US' END) || '+00'",
 }
-_BEYOND = "(NOT isfinite({0}) OR {0} < '0001-01-01' OR {0} >= '10000-01-01')"
 _QUESTIONS = {
     "numeric": {
         "no number": "count(*) FILTER (WHERE {0} IS NOT NULL AND scale({0}) IS NULL)",
@@ -54,7 +53,10 @@ _QUESTIONS = {
         "digits": r"max(length(regexp_replace(trim_scale(abs({0}))::text, '^0\.?0*|\.', '', 'g')))",
     },
     **{name: {"no number": "count(*) FILTER (WHERE {0} = 'NaN')"} for name in ("float4", "float8")},
-    **{name: {"beyond": f"count(*) FILTER (WHERE {_BEYOND})"} for name in ("date", "timestamp", "timestamptz")},
+    **{
+        name: {"beyond": f"count(*) FILTER (WHERE {postgres_cells.BEYOND})"}
+        for name in ("date", "timestamp", "timestamptz")
+    },
     **{name: {"longest": "max(octet_length({0}))"} for name in ("text", "varchar", "bpchar", "bytea")},
     **{name: {} for name in ("int2", "int4", "int8", "oid", "bool", "time", "uuid")},
 }
@@ -68,27 +70,37 @@ _NOT_TABLES = {
 _LEFT_BEHIND = {
     "trigger": (
         f"SELECT tgname::text || ' on ' || relname FROM pg_trigger JOIN pg_class AS c ON c.oid = tgrelid"
-        f" WHERE NOT tgisinternal AND relnamespace = {_HERE}",
+        f" WHERE NOT tgisinternal AND relnamespace = {CURRENT_SCHEMA}",
         "it is a program",
     ),
     "rule": (
         f"SELECT rulename::text || ' on ' || relname FROM pg_rewrite JOIN pg_class AS c ON c.oid = ev_class"
-        f" WHERE rulename <> '_RETURN' AND relnamespace = {_HERE}",
+        f" WHERE rulename <> '_RETURN' AND relnamespace = {CURRENT_SCHEMA}",
         "it is a program",
     ),
     "policy": (
         f"SELECT polname::text || ' on ' || relname FROM pg_policy JOIN pg_class AS c ON c.oid = polrelid"
-        f" WHERE relnamespace = {_HERE}",
+        f" WHERE relnamespace = {CURRENT_SCHEMA}",
         "it is an expression",
     ),
     "function": (
-        f"SELECT proname::text FROM pg_proc AS p WHERE pronamespace = {_HERE} AND NOT EXISTS"
+        f"SELECT proname::text FROM pg_proc AS p WHERE pronamespace = {CURRENT_SCHEMA} AND NOT EXISTS"
         " (SELECT 1 FROM pg_depend AS d WHERE d.objid = p.oid AND d.deptype = 'e')",
         "it is a program",
     ),
+    "exclusion constraint": (
+        f"SELECT conname::text || ' on ' || conrelid::regclass FROM pg_constraint"
+        f" WHERE contype = 'x' AND connamespace = {CURRENT_SCHEMA}",
+        "the target has no such constraint",
+    ),
+    "deferral": (
+        f"SELECT 'of key ' || conname || ' of table ' || conrelid::regclass FROM pg_constraint"
+        f" WHERE contype IN ('p', 'u') AND condeferrable AND connamespace = {CURRENT_SCHEMA}",
+        "keys are checked at once in the target",
+    ),
     "table of another schema": (
         "SELECT nspname::text || '.' || relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = relnamespace"
-        f" WHERE relkind IN ('r', 'p') AND relnamespace <> {_HERE}"
+        f" WHERE relkind IN ('r', 'p') AND relnamespace <> {CURRENT_SCHEMA}"
         " AND nspname NOT IN ('pg_catalog', 'information_schema') AND nspname NOT LIKE 'pg\\_%'",
         "only the current schema is copied",
     ),
@@ -109,7 +121,7 @@ def find(session: Session, origin: Origin, besides: Collection[str]) -> Found:
     with origin.reflected(snapshot) as inspector:
         for name, kind, partition_of in session.execute(
             "SELECT relname::text, relkind::text, CASE WHEN relispartition THEN (SELECT inhparent::regclass::text"
-            f" FROM pg_inherits WHERE inhrelid = c.oid) END FROM pg_class AS c WHERE relnamespace = {_HERE}"
+            f" FROM pg_inherits WHERE inhrelid = c.oid) END FROM pg_class AS c WHERE relnamespace = {CURRENT_SCHEMA}"
             " AND NOT EXISTS (SELECT 1 FROM pg_depend AS d WHERE d.objid = c.oid AND d.classid = 'pg_class'::regclass"
             " AND d.deptype IN ('a', 'i', 'e') AND relkind = 'S') ORDER BY 1"
         ):
@@ -251,10 +263,13 @@ class _Table:
         if primary["constrained_columns"]:
             yield FoundKey(primary["name"], tuple(primary["constrained_columns"]), "primary")
         for one in self._inspector.get_unique_constraints(self._name):
-            if one.get("dialect_options", {}).get("postgresql_nulls_not_distinct"):
-                why = "NULLs are distinct in the target"
-                self._not_carried.append(NotCarried("NULLS NOT DISTINCT", f"of {one['name']}", why))
+            self._note_nulls(one)
             yield FoundKey(one["name"], tuple(one["column_names"]), "unique")
+
+    def _note_nulls(self, key: Any) -> None:
+        if key.get("dialect_options", {}).get("postgresql_nulls_not_distinct"):
+            why = "NULLs are distinct in the target"
+            self._not_carried.append(NotCarried("NULLS NOT DISTINCT", f"of {key['name']}", why))
 
     def _indexes(self) -> Iterator[FoundKey]:
         for one in self._inspector.get_indexes(self._name):
@@ -264,6 +279,7 @@ class _Table:
             if why:
                 self._not_carried.append(NotCarried("index", str(one["name"]), why))
                 continue
+            self._note_nulls(one)
             columns = tuple(str(column) for column in one["column_names"])
             down = frozenset(column for column, ways in one.get("column_sorting", {}).items() if "desc" in ways)
             yield FoundKey(one["name"], columns, "index", bool(one["unique"]), down)
@@ -274,19 +290,27 @@ class _Table:
                 why = f"it refers to table {one['referred_schema']}.{one['referred_table']} of another schema"
                 self._not_carried.append(NotCarried("foreign key", f"{one['name']} of table {self._name}", why))
                 continue
-            options = one.get("options", {})
-            actions = [f"{words} {options[key]}" for key, words in _ACTIONS.items() if options.get(key)]
-            if options.get("deferrable"):
-                actions.append("DEFERRABLE")
-            if options.get("initially"):
-                actions.append(f"INITIALLY {options['initially']}")
             yield FoundReference(
                 one["name"],
                 tuple(one["constrained_columns"]),
                 one["referred_table"],
                 tuple(one["referred_columns"]),
-                " ".join(actions),
+                " ".join(self._actions(f"{one['name']} of table {self._name}", one.get("options", {}))),
             )
+
+    def _actions(self, reference: str, options: Mapping[str, Any]) -> Iterator[str]:
+        """Yield the SQL of what happens to a child, and of when a foreign key is checked."""
+        for key, words in _ACTIONS.items():
+            action = options.get(key, "")
+            if "(" in action:
+                why = "the target sets all columns of a foreign key or none"
+                self._not_carried.append(NotCarried("action", f"{words} {action} of foreign key {reference}", why))
+            elif action:
+                yield f"{words} {action}"
+        if options.get("deferrable"):
+            yield "DEFERRABLE"
+        if options.get("initially"):
+            yield f"INITIALLY {options['initially']}"
 
     def _identity(self, keys: list[FoundKey]) -> Identity | None:
         """Return the column whose numbers a sequence gives, where it alone is the primary key."""
@@ -299,8 +323,12 @@ class _Table:
                 f"SELECT last_value, is_called, (SELECT seqincrement FROM pg_sequence"
                 f" WHERE seqrelid = {literal(one.sequence)}::regclass) FROM {one.sequence}"
             )[0]
-            if primary != (one.name,) or step != 1:
-                why = "its step is not 1" if step != 1 else "its column alone is not the primary key"
+            why = "" if primary == (one.name,) else "its column alone is not the primary key"
+            if step != 1:
+                why = "its step is not 1"
+            elif _FORMS.get(one.base) is not Form.INTEGER:
+                why = "its column holds no integers"
+            if why:
                 self._not_carried.append(NotCarried("sequence", one.sequence, why))
                 continue
             highest = self._session.value(f"SELECT max({quoted(one.name)})::bigint FROM {self._relation}") or 0

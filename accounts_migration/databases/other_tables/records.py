@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from accounts_migration.databases.other_tables.structure import OtherTable
+from accounts_migration.databases.postgres_session import CURRENT_SCHEMA
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.target_interface import Target
 from accounts_migration.databases.target_schema import literal, quoted
@@ -41,7 +42,7 @@ def kind_of_relation(session: Session, engine: str, name: str) -> str | None:
         query = (
             "SELECT CASE relkind WHEN 'r' THEN 'table' WHEN 'v' THEN 'view' WHEN 'i' THEN 'index' WHEN 'S' THEN"
             " 'sequence' ELSE 'relation' END FROM pg_class WHERE relname = $1"
-            " AND relnamespace = current_schema()::regnamespace"
+            f" AND relnamespace = {CURRENT_SCHEMA}"
         )
     kind = session.value(query, (name,))
     return None if kind is None else str(kind)

@@ -330,8 +330,9 @@ class _Table:
         column = keys[0].name
         last = self._session.value(f"SELECT max({quoted(column)}) FROM {quoted(self._name)}") or 0
         if self._session.value("SELECT count(*) FROM sqlite_master WHERE name = 'sqlite_sequence'"):
-            given = self._session.value("SELECT max(seq) FROM sqlite_sequence WHERE name = $1", (self._name,)) or 0
-            last = max(last, given)
+            # anybody may write into that table
+            given = "SELECT max(CAST(seq AS INTEGER)) FROM sqlite_sequence WHERE name = $1"
+            last = max(last, self._session.value(given, (self._name,)) or 0)
         return Identity(column, max(last, 0) + 1)
 
     def _note_clauses(self) -> None:

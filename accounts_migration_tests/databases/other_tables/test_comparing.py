@@ -164,6 +164,48 @@ def test_lost_keys_are_found_in_postgresql(statement: str, tmp_path: Path, postg
 
 
 @pytest.mark.parametrize(
+    ("change", "id_"),
+    [
+        ("at = 'infinity'", 2),
+        ("at = '2020-01-01 BC'", 1),
+        ("at = '12020-01-01'", 1),
+        ("price = 'NaN'", 2),
+        ("loan = 1e40", 2),
+        ("loan = 1e36", 1),
+        ("loan = 'Infinity'", 1),
+        ("moment = '-infinity'", 2),
+        ("moment = '2020-01-01 10:00:00 BC'", 1),
+    ],
+)
+def test_values_that_no_copy_writes_are_found_in_postgresql(
+    change: str, id_: int, tmp_path: Path, postgres_url: str, run_sql: Any
+) -> None:
+    """As text they would be NULL, or that of another value."""
+    origin = write_sqlite(
+        tmp_path / "origin.db",
+        "CREATE TABLE item (id INTEGER PRIMARY KEY, at DATE, price NUMERIC(10,2), loan NUMERIC, moment TIMESTAMP);"
+        "INSERT INTO item VALUES (1, '2020-01-01', 1.5, 2.25, '2020-01-01 10:00:00'), (2, NULL, NULL, NULL, NULL)",
+    )
+    carry(origin, postgres_url)
+    run_sql(postgres_url, f"UPDATE item SET {change} WHERE id = {id_}")  # noqa: S608  # our own cells
+    with open_target(postgres_url, COPY) as target:
+        [found] = compare(take_inventory(origin, target.engine, besides=BESIDES), origin, target)
+    assert dict(found.differences) == {"DIFFERENT": 1}
+    assert f"DIFFERENT {id_}" in told(found)
+
+
+def test_numbers_that_nobody_gives_any_more_are_found(tmp_path: Path, postgres_url: str, run_sql: Any) -> None:
+    origin = write_sqlite(tmp_path / "origin.db", SCRIPT)
+    carry(origin, postgres_url)
+    run_sql(postgres_url, "ALTER TABLE item ALTER id DROP IDENTITY")
+    with open_target(postgres_url, COPY) as target:
+        found = {
+            one.table: one for one in compare(take_inventory(origin, "postgresql", besides=BESIDES), origin, target)
+        }
+    assert told(found["item"]) == ["no sequence gives the numbers of id"]
+
+
+@pytest.mark.parametrize(
     "statement",
     [
         "UPDATE item SET name = CAST(x'ff' AS TEXT) WHERE id = 1",

@@ -45,6 +45,16 @@ def test_rows_and_record_are_written(tmp_path: Path, target_url: str, run_sql: A
     assert run_sql(target_url, "SELECT snapshot_id, source FROM copy_snapshot") == [("copy-1", "/origin.db")]
 
 
+def test_a_schema_whose_name_must_be_quoted_is_written(tmp_path: Path, quoted_schema_url: str, run_sql: Any) -> None:
+    origin = write_sqlite(tmp_path / "origin.db", FAMILY)
+    for road in ("create", "keep"):
+        done = carry(origin, quoted_schema_url)
+        assert (done.faults, done.roads) == ({}, [road, road])
+    assert run_sql(quoted_schema_url, "SELECT schemaname::text FROM pg_tables WHERE tablename = 'child'") == [
+        ('The "Bank"',)
+    ]
+
+
 CHANGES = (
     "UPDATE parent SET name = NULL WHERE id = 2",
     "UPDATE parent SET name = '' WHERE id = 2",

@@ -39,6 +39,16 @@ def test_the_next_number_is_the_right_one(tmp_path: Path, target_url: str, run_s
     assert found == {"plain": [(42,)], "counted": [(100,)], "fresh": [(1,)], "negative": [(1,)]}
 
 
+@pytest.mark.parametrize(("given", "number"), [("'x'", 3), ("x'39'", 10), ("9.5", 10), ("NULL", 3)])
+def test_what_somebody_wrote_for_the_last_number_is_read_as_a_number(
+    given: str, number: int, tmp_path: Path, target_url: str, run_sql: Any
+) -> None:
+    script = "CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, v TEXT); INSERT INTO t VALUES (2, 'a');"
+    origin = write_sqlite(tmp_path / "origin.db", f"{script} UPDATE sqlite_sequence SET seq = {given}")  # noqa: S608  # our own cells
+    assert carry(origin, target_url).faults == {}
+    assert run_sql(target_url, "INSERT INTO t (v) VALUES ('new') RETURNING id") == [(number,)]
+
+
 def test_the_last_number_of_all_leaves_none(tmp_path: Path, target_url: str, run_sql: Any) -> None:
     script = "CREATE TABLE last (id INTEGER PRIMARY KEY, v); INSERT INTO last VALUES (9223372036854775807, 'a')"
     assert carry(write_sqlite(tmp_path / "origin.db", script), target_url).faults == {}

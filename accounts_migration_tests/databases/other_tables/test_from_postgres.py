@@ -167,6 +167,13 @@ def test_keys_indexes_references_and_numbers_arrive(postgres_url: str, tmp_path:
     ]
 
 
+def test_a_schema_whose_name_must_be_quoted_is_read(quoted_schema_url: str, tmp_path: Path) -> None:
+    run(quoted_schema_url, "CREATE TABLE t (id serial PRIMARY KEY, x text UNIQUE)", "INSERT INTO t (x) VALUES ('a')")
+    done, path = carried(quoted_schema_url, tmp_path)
+    assert (done.faults, done.inventory.not_carried) == ({}, ())
+    assert query(path, "SELECT * FROM t") == [(1, "a")]
+
+
 def test_a_sequence_that_lags_behind_gives_no_number_twice(postgres_url: str, tmp_path: Path) -> None:
     run(postgres_url, "CREATE TABLE t (id serial PRIMARY KEY)", "INSERT INTO t VALUES (41)")
     done, _ = carried(postgres_url, tmp_path)
@@ -202,6 +209,13 @@ def test_what_sqlite_has_no_place_for_is_listed(postgres_url: str, tmp_path: Pat
         "CREATE TABLE derived (more int) INHERITS (base)",
         "INSERT INTO base VALUES (1)",
         "INSERT INTO derived VALUES (2, 3)",
+        "CREATE TABLE late (a int CONSTRAINT later PRIMARY KEY DEFERRABLE, b int, CONSTRAINT apart EXCLUDE (b WITH =))",
+        "CREATE TABLE once (a int, w text, PRIMARY KEY (a, w))",
+        "CREATE UNIQUE INDEX one_null ON once (w) NULLS NOT DISTINCT",
+        "CREATE TABLE half (a int, w text, CONSTRAINT halves FOREIGN KEY (a, w) REFERENCES once"
+        " ON UPDATE CASCADE ON DELETE SET NULL (w))",
+        "CREATE SEQUENCE worded OWNED BY once.w",
+        "INSERT INTO once VALUES (1, 'x')",
     )
     done, path = carried(postgres_url, tmp_path)
     assert done.faults == {}
@@ -226,6 +240,12 @@ def test_what_sqlite_has_no_place_for_is_listed(postgres_url: str, tmp_path: Pat
         "foreign key far_id_fkey of table far: it refers to table audit.entry of another schema",
         "sequence public.stepped_id_seq: its step is not 1",
         "sequence public.stepped_n_seq: its column alone is not the primary key",
+        "sequence public.worded: its column holds no integers",
+        "exclusion constraint apart on late: the target has no such constraint",
+        "deferral of key later of table late: keys are checked at once in the target",
+        "NULLS NOT DISTINCT of one_null: NULLs are distinct in the target",
+        "action ON DELETE SET NULL (w) of foreign key halves of table half: the target sets all columns of a foreign"
+        " key or none",
         "table bare: it has no columns",
         "partition parted_2020: its rows arrive in parted",
     }

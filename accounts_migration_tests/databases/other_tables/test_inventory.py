@@ -144,16 +144,26 @@ def test_sqlite_keeps_long_names(inventory_of: Inventoried) -> None:
     assert {table.name for table in inventory_of(NAMES, engine="sqlite").tables} >= {f"{'t' * 70}1", f"{'t' * 70}2"}
 
 
+@pytest.mark.parametrize(("engine", "kept"), [("sqlite", True), ("postgresql", False)])
+def test_the_name_of_a_sequence_is_taken_in_postgresql_alone(
+    engine: str, kept: bool, inventory_of: Inventoried
+) -> None:
+    inventory = inventory_of("CREATE TABLE a (id INTEGER PRIMARY KEY); CREATE TABLE a_id_seq (x TEXT)", engine=engine)
+    assert (inventory.tables[1].name == "a_id_seq") == kept
+
+
 def test_keys_that_postgresql_cannot_have_are_listed(inventory_of: Inventoried) -> None:
     inventory = inventory_of(
         KEYS,
         "CREATE TABLE long (x TEXT UNIQUE); INSERT INTO long VALUES (hex(zeroblob(3000)));"
+        "CREATE TABLE longer (x TEXT REFERENCES long (x)); INSERT INTO longer SELECT x FROM long;"
         "CREATE TABLE child (a REFERENCES nowhere, b INT REFERENCES hen (egg), c REAL REFERENCES hen);"
         "INSERT INTO child (c) VALUES (1.5)",
     )
     assert left(inventory) == {
         "primary key nullable: NULL stands in it, which SQLite allows; it is carried as a unique constraint",
         "unique constraint of x of table long: its values are too long for an index",
+        "foreign key x of table longer: the values of table long that it refers to are too long for an index",
         "foreign key a of table child: table nowhere is not copied",
         "foreign key b of table child: what it refers to is no key of table hen",
         "foreign key c of table child: its columns are of different types",

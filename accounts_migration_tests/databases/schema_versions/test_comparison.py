@@ -31,6 +31,17 @@ def test_a_half_loaded_target_lacks_what_the_last_step_adds(target: Target) -> N
     assert target.engine == "sqlite" or kinds <= set(found)
 
 
+def test_a_schema_whose_name_must_be_quoted_is_looked_into(quoted_schema_url: str) -> None:
+    with open_target(quoted_schema_url) as target:
+        target.prepare()
+        target.constrain()
+        assert target.differences() == []
+        target.session.execute("DROP INDEX account_customer_id")
+        assert [line.partition(" is missing")[0] for line in target.differences()] == [
+            "account: index account_customer_id"
+        ]
+
+
 def test_what_is_dropped_or_added(finished: Target) -> None:
     for statement in (
         "DROP INDEX account_customer_id",
