@@ -6,6 +6,7 @@ themselves stay where they are. Not here: writing the file (`accounts_migration.
 """
 
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -142,7 +143,7 @@ def _report_folder(what: _Archived) -> Path:
     raise MigrationError(
         "Cannot archive the report",
         why="none was written since the last load, or it was changed since",
-        remedy=f"Run `accounts-migration report {what.location}`, then finish again",
+        remedy=f"Run `accounts-migration report {shlex.quote(what.database.name)}`, then finish again",
     )
 
 

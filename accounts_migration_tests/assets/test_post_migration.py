@@ -1,6 +1,7 @@
 """The guide's list after a migration: each item done, not configured and failing, on both targets."""
 
 import json
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -301,6 +302,7 @@ def test_what_was_done_before_the_last_load_does_not_count(migrated: Migration, 
         "post_migration/api every_url_answers was not done since the load of 2100-01-01 00:00:00 UTC"
     )
     [archived] = [one for one in run.get_asset_check_evaluations() if one.check_name == "archived"]
-    assert str(archived.metadata["evidence"].value).startswith(
+    assert archived.metadata["evidence"].value == (
         "Cannot archive the report: none was written since the last load, or it was changed since. Run "
+        f"`accounts-migration report {shlex.quote(str(migrated.settings.target_db))}`, then finish again"
     )

@@ -16,7 +16,7 @@ import pytest
 
 from accounts_migration.databases.copies.postgres_programs import find_programs, run
 from accounts_migration.databases.postgres_target import open_session
-from accounts_migration.errors import MigrationError
+from accounts_migration.errors import MigrationError, UsageError
 from accounts_migration_tests.operations.servers import write_certificate
 
 _ASKS_FOR_TLS, _ASKS_FOR_GSS = 80877103, 80877104
@@ -134,6 +134,32 @@ def test_a_server_without_encryption_is_refused_where_it_is_required(postgres_se
     with encrypting(f"{behind}/.s.PGSQL.5432", None) as port, pytest.raises(MigrationError) as told:
         open_session(f"postgresql://postgres@127.0.0.1:{port}/accounts?sslmode=require")
     assert told.value.why == "the server offers no encryption"
+
+
+def test_the_password_of_a_key_reaches_a_program_and_nobody_else(
+    url: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments, service, program = tmp_path / "arguments", tmp_path / "service", tmp_path / "psql"
+    program.write_text(
+        f"""#!/bin/sh
+echo "$@" >"{arguments}"
+cp "$PGSERVICEFILE" "{service}"
+stat -c %a "$PGSERVICEFILE" >>"{service}"
+exec "{find_programs(18, None).psql}" "$@"
+"""
+    )
+    program.chmod(0o700)
+    words = ["--no-psqlrc", "--no-password", "--command=SELECT 1"]
+    run(program, words, url("sslmode=prefer&sslpassword=k%20%3D%23%25y"), "Cannot ask")
+    assert service.read_text() == "[accounts_migration]\nsslpassword=k =#%y\n600\n"
+    assert "sslmode=prefer" in arguments.read_text()
+    assert "sslpassword" not in arguments.read_text()
+    named = url("sslmode=prefer&service=bank&sslpassword=key")
+    with pytest.raises(UsageError, match="Write sslpassword into the file of the service"):
+        run(program, words, named, "Cannot ask")
+    monkeypatch.setenv("PGSERVICE", "bank")
+    with pytest.raises(UsageError, match="Write sslpassword into the file of the service"):
+        run(program, words, url("sslmode=prefer&sslpassword=key"), "Cannot ask")
 
 
 def test_a_program_gets_the_mode_too_and_one_built_without_tls_says_so(url: Callable[..., str]) -> None:

@@ -8,7 +8,9 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,11 +18,12 @@ from typing import IO
 
 from accounts_migration.databases.embedded_postgres import client_programs
 from accounts_migration.databases.postgres_target import why_no_connection
-from accounts_migration.databases.postgres_url import display_name, password_of
+from accounts_migration.databases.postgres_url import display_name, parameter, password_of, with_parameter
 from accounts_migration.errors import MigrationError, UsageError
 
 _INSTALLED = Path("/usr/lib/postgresql")
 _SECONDS_TO_CONNECT = "10"
+_SERVICE = "accounts_migration"
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
 
 # what may be told of the programs' own words: they quote rows of the database
@@ -99,33 +102,62 @@ def run(program: Path, words: Sequence[str], url: str | None, what: str, *, into
     Args:
         program: One of the programs.
         words: Its arguments; none may hold a secret.
-        url: The database; the password in it goes by way of the environment. None where none is needed.
+        url: The database; a password in it goes by way of the environment, that of the client's key by way of a file.
+            None where none is needed.
         what: What cannot be done if it fails.
         into: Where its output goes.
 
     Raises:
+        UsageError: The URL names a service and the password of a key, which cannot go together.
         MigrationError: It failed; tells only what quotes no row.
     """
-    environment = {"PGCONNECT_TIMEOUT": _SECONDS_TO_CONNECT, **os.environ, "PGAPPNAME": "accounts-migration"}
-    if url is not None:
-        words = [*words, f"--dbname={display_name(url)}"]
-        password = password_of(url)
-        environment |= {"PGPASSWORD": password} if password else {}
-    try:
-        done = subprocess.run(  # noqa: S603  # a program of PostgreSQL, without a shell
-            [str(program), *words],
-            stdin=subprocess.DEVNULL,
-            stdout=into or subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=environment,
-            check=False,
-        )
-    except OSError as error:
-        raise MigrationError(what, why=f"{program}: {error.strerror}", remedy="Check PG_DUMP") from error
+    with _connection(url) as (where, secrets):
+        try:
+            done = subprocess.run(  # noqa: S603  # a program of PostgreSQL, without a shell
+                [str(program), *words, *where],
+                stdin=subprocess.DEVNULL,
+                stdout=into or subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env={
+                    "PGCONNECT_TIMEOUT": _SECONDS_TO_CONNECT,
+                    **os.environ,
+                    "PGAPPNAME": "accounts-migration",
+                    **secrets,
+                },
+                check=False,
+            )
+        except OSError as error:
+            raise MigrationError(what, why=f"{program}: {error.strerror}", remedy="Check PG_DUMP") from error
     if done.returncode:
         raise MigrationError(
             what, why=f"{program.name} {_failure(done.returncode, done.stderr)}", remedy=_remedy(done.returncode)
         )
+
+
+@contextmanager
+def _connection(url: str | None) -> Iterator[tuple[list[str], Mapping[str, str]]]:
+    """Yield the argument that names the database, without a secret, and what the environment says besides."""
+    if url is None:
+        yield [], {}
+        return
+    shown, password, key_password = display_name(url), password_of(url), parameter(url, "sslpassword")
+    secrets = {"PGPASSWORD": password} if password else {}
+    if not key_password:
+        yield [f"--dbname={shown}"], secrets
+        return
+    if parameter(url, "service") or "PGSERVICE" in os.environ:
+        raise UsageError(
+            f"Cannot let a program connect to {shown}",
+            why="both a service and the password of the client's key are named, and that password goes by a service",
+            remedy="Write sslpassword into the file of the service, instead of into the URL",
+        )
+    # libpq reads it from no variable of the environment
+    with tempfile.TemporaryDirectory(prefix="service-") as folder:
+        file = Path(folder, "pg_service.conf")
+        file.touch(mode=0o600)
+        file.write_text(f"[{_SERVICE}]\nsslpassword={key_password}\n", encoding="utf-8")
+        named = with_parameter(shown, "service", _SERVICE)
+        yield [f"--dbname={named}"], {**secrets, "PGSERVICEFILE": str(file)}
 
 
 def _candidates() -> Iterator[Path]:
