@@ -157,7 +157,7 @@ def test_a_bank_without_accounts_is_asked_about(tmp_path: Path, here: Here) -> N
 
 
 REFUSED = {
-    "no source": (["no.db"], "no.db: there is no such file. Check the path of SOURCE; nothing was created"),
+    "no source": (["no.db"], "no.db: there is no such file. Check its path; nothing was created"),
     "not SQLite": (["text.txt"], "text.txt: it is not a SQLite database. Name a SQLite 3 file"),
     "without tables": (["other.db"], "is not complete: missing: table legacy_products, table legacy_customers"),
     "without a column": (["short.db"], "is not complete: missing: column legacy_accounts.close_date"),

@@ -9,7 +9,7 @@ from accounts_migration.databases.postgres_url import display_name
 from accounts_migration_tests.commands import PASSWORD, Here, change, write_bank
 
 REFUSED: dict[str, tuple[list[str], str]] = {
-    "no source": (["no.db", "accounts.db"], "no.db: there is no such file. Check the path of SOURCE; nothing was"),
+    "no source": (["no.db", "accounts.db"], "no.db: there is no such file. Check its path; nothing was"),
     "not SQLite": (["text.txt", "accounts.db"], "text.txt: it is not a SQLite database. Name a SQLite 3 file"),
     "damaged structure": (["empty.db", "accounts.db"], "is not complete: missing: table legacy_products, table"),
     "target is text": (["legacy.db", "text.txt"], "it is not a SQLite database"),

@@ -3,11 +3,13 @@
 Nothing is half-loaded, and the same command run again ends where an undisturbed one would have.
 """
 
+import os
 import shutil
 import signal
 import sqlite3
 import subprocess
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from accounts_migration.databases.books import COPY, MIGRATION, Books
@@ -181,6 +184,54 @@ def test_a_server_that_stops_is_told_and_the_next_run_completes(
     with embedded_postgres(server_folder, durable=False) as url:
         refuse_half_loaded(url)
         undisturbed.run_again(tmp_path, url)
+
+
+def test_a_server_that_stops_while_it_is_copied_into_is_told_and_the_next_run_completes(
+    undisturbed: Undisturbed, server_folder: Path, tmp_path: Path
+) -> None:
+    words = ("copy", undisturbed.folder / "accounts.db")
+    with ExitStack() as server:
+        url = server.enter_context(embedded_postgres(server_folder, durable=False))
+        process = started(tmp_path, *words, url)
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "transaction 2024-09" in line:
+                break
+        server.close()
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, "the connection was lost" in err) == (1, True), err
+    assert "Traceback" not in err
+    with embedded_postgres(server_folder, durable=False) as url:
+        refuse_half_loaded(url, COPY)
+        done = command(tmp_path, *words, url)
+        assert done.returncode == 0, done.stderr
+        assert content(url)["transaction"] == undisturbed.content["transaction"]
+
+
+def test_a_server_that_stops_while_it_is_copied_from_is_told_and_nothing_is_written(
+    undisturbed: Undisturbed, server_folder: Path, tmp_path: Path
+) -> None:
+    with ExitStack() as server:
+        url = server.enter_context(embedded_postgres(server_folder, durable=False))
+        assert command(tmp_path, "copy", undisturbed.folder / "accounts.db", url).returncode == 0
+        # the reader waits for this table
+        held = server.enter_context(psycopg.connect(url))
+        held.execute('LOCK TABLE "transaction"')
+        process = started(tmp_path, "copy", url, "back.db")
+        with psycopg.connect(url, autocommit=True) as watching:
+            while watching.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone() == (0,):
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.02)
+        held.close()
+        os.kill(int((server_folder / "cluster" / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, "the connection was lost" in err) == (1, True), err
+    assert "Traceback" not in err
+    assert not (tmp_path / "back.db").exists()
+    with embedded_postgres(server_folder, durable=False) as url:
+        done = command(tmp_path, "copy", url, "back.db")
+        assert done.returncode == 0, done.stderr
+    assert content(str(tmp_path / "back.db"))["transaction"] == undisturbed.content["transaction"]
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,7 @@ def refuse_unusable_file(path: Path) -> None:
     what = f"Cannot read the source database {path}"
     try:
         if not path.exists():
-            raise MigrationError(
-                what, why="there is no such file", remedy="Check the path of SOURCE; nothing was created"
-            )
+            raise MigrationError(what, why="there is no such file", remedy="Check its path; nothing was created")
         if not path.is_file():
             raise MigrationError(what, why="it is not a file", remedy="Name the SQLite file itself")
         with path.open("rb") as file:
@@ -30,9 +28,9 @@ def refuse_unusable_file(path: Path) -> None:
         # also of a folder above it that this user may not enter
         raise MigrationError(what, why=str(error.strerror), remedy="Give this user the right to read it") from error
     if not header:
-        raise MigrationError(what, why="the file is empty", remedy="Check that SOURCE names the real database")
+        raise MigrationError(what, why="the file is empty", remedy="Name the real database")
     if header != _HEADER:
-        raise MigrationError(what, why="it is not a SQLite database", remedy="Name a SQLite 3 file as SOURCE")
+        raise MigrationError(what, why="it is not a SQLite database", remedy="Name a SQLite 3 file")
 
 
 @contextmanager

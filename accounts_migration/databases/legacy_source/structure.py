@@ -64,7 +64,7 @@ def incomplete(missing: Sequence[str]) -> MigrationError:
     return MigrationError(
         "The source database is not complete",
         why=f"missing: {', '.join(missing)}",
-        remedy="Name the right SOURCE, or add what is missing (as a view, if the data has another name)",
+        remedy="Name the right database, or add what is missing (as a view, if the data has another name)",
     )
 
 
