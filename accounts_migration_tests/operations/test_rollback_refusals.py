@@ -100,7 +100,7 @@ def test_writes_between_the_comparison_and_the_stop_are_not_lost(night: Night, t
     program.write_text(
         "import subprocess, sys\nfrom accounts_migration.databases.target import open_target\n"
         f"with open_target({night.url!r}) as target:\n    target.session.execute({CHANGES[0]!r})\n"
-        f"sys.exit(subprocess.call({shlex.split(night.settings.service_stop)!r}))\n"
+        f"sys.exit(subprocess.call({shlex.split(night.settings.service_stop or '')!r}))\n"
     )
     told = night.under(service_stop=f"{sys.executable} {program}").refused()
     assert told.why == "table account: 1 rows changed"
