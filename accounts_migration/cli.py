@@ -215,7 +215,9 @@ def rollback(
     target: TargetUrl = None,
     to: Annotated[
         str | None,
-        typer.Option("--to", metavar="BACKUP", help="One of `backup --list`; else from before the migration."),
+        typer.Option(
+            "--to", metavar="BACKUP", help="One of `backup --list`; else from before the last migration or copy."
+        ),
     ] = None,
     discard_changes: Annotated[
         bool,
@@ -223,7 +225,7 @@ def rollback(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask at the terminal.")] = False,
 ) -> None:
-    """Put TARGET back to what it was before the migration: stop the service, switch, start it, wait for its health."""
+    """Put TARGET back to what it was before its last migration or copy, with the service stopped and started anew."""
     from accounts_migration.commands import rollback as command
     from accounts_migration.settings import load_settings
 

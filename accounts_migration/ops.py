@@ -18,8 +18,8 @@ class RollbackConfig(dg.Config):
 
     Args:
         target: The target's path or URL without its password, to be typed: whoever starts this job must mean it.
-        to: A backup's id or folder; empty is the newest one from before the migration that the target holds.
-        discard_changes: Whether what was changed since the migration may be lost; it is written into files first.
+        to: A backup's id or folder; empty is the newest one from before the migration or copy that the target holds.
+        discard_changes: Whether what was changed since then may be lost; it is written into files first.
     """
 
     target: str

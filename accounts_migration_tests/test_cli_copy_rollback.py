@@ -51,6 +51,8 @@ def test_a_copy_is_undone_and_what_somebody_wrote_since_is_not_lost(
     assert here("copy", source, target_url, "--all-tables").status == 0
     assert run_sql(target_url, BALANCES) == SECOND
     [backup] = [path.name for path in (tmp_path / "var" / "backups").glob("target-*")]
+    listed = here("backup", "--list", target_url).out
+    assert ("written by" in listed, "copy of" in listed, "migration of" in listed) == (True, True, False)
     said = roll_back(here, target_url)
     assert (said.status, verdict(said.out), "discarded" in said.out) == (0, "ROLLED", False), said.err
     assert (run_sql(target_url, BALANCES), backup in said.out) == (FIRST, True)

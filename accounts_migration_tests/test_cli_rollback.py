@@ -65,7 +65,7 @@ def test_a_night_with_a_migration_that_is_taken_back(tmp_path: Path, here: Here)
 
 @pytest.mark.parametrize(("answer", "status"), [("no", 2), ("", 2), ("yes", 1)])
 def test_at_a_terminal_it_asks_before_it_begins(
-    answer: str, status: int, here: Here, monkeypatch: pytest.MonkeyPatch
+    answer: str, status: int, tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keyboard, terminal = os.openpty()
     os.write(keyboard, f"{answer}\n".encode())
@@ -75,6 +75,8 @@ def test_at_a_terminal_it_asks_before_it_begins(
     os.close(keyboard)
     told = "There is no backup to roll" if status == 1 else "you did not type yes"
     assert (said.status, told in said.err) == (status, True)
+    before = "what it was before its last migration or copy"
+    assert f"This stops the service and puts {tmp_path / 'accounts.db'} back to {before}." in said.out
 
 
 @pytest.mark.parametrize(

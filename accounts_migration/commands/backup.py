@@ -68,10 +68,13 @@ def show(settings: Settings) -> None:
     location = target_location(TargetResource(settings.target_db).url)
     backups = list_backups(settings.backups, location)
     table = Table(title=f"backups of {location} in {settings.backups}", title_justify="left")
-    for name in ("backup", "taken at", "holds", "of the migration from", "proved by"):
+    # the word that --to wants, in one piece
+    table.add_column("backup", no_wrap=True)
+    for name in ("taken at", "holds", "written by", "proved by"):
         table.add_column(name, overflow="fold")
     for one in backups:
-        snapshot = one.figures.migrated.snapshot_id if one.figures.migrated else "none"
+        written = one.figures.migrated
+        deed = f"{written.deed} of {written.snapshot_id}" if written else "none"
         proof = "restoring it" if one.restored else "reading it through"
-        table.add_row(one.backup_id, one.taken, str(one), snapshot, proof)
+        table.add_row(one.backup_id, one.taken, str(one), deed, proof)
     console.OUT.print(table)

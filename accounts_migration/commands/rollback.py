@@ -26,7 +26,7 @@ def run(settings: Settings, log: Path, *, to: str | None, discard_changes: bool,
     """
     target = TargetResource(settings.target_db)
     if not yes and sys.stdin.isatty():
-        _ask(target.location or target.url)
+        _ask(target.location or target.url, to)
     try:
         with told_when_done(settings, "rollback", "ROLLED BACK"):
             tell = logging.getLogger(NAME).info
@@ -39,8 +39,9 @@ def run(settings: Settings, log: Path, *, to: str | None, discard_changes: bool,
     console.OUT.print(f"[bold green]ROLLED BACK[/] in {done.seconds:.1f} s")
 
 
-def _ask(location: str) -> None:
-    console.OUT.print(f"This stops the service and puts {location} back to what it was before the migration.")
+def _ask(location: str, to: str | None) -> None:
+    before = "what it was before its last migration or copy" if to is None else f"the backup {to}"
+    console.OUT.print(console.plain(f"This stops the service and puts {location} back to {before}."), soft_wrap=True)
     if input("Type yes to go on: ").strip().lower() != "yes":
         raise UsageError("Nothing was rolled back", why="you did not type yes", remedy="Run it again, or give --yes")
 

@@ -80,8 +80,8 @@ def rollback(
     Args:
         settings: Where backups and staging are, and the service.
         url: The target.
-        to: The backup's id or folder; None is the newest one from before the migration that the target holds.
-        discard_changes: Whether what was changed since the migration may be lost; it is written into files first.
+        to: The backup's id or folder; None is the newest one from before the migration or copy that the target holds.
+        discard_changes: Whether what was changed since then may be lost; it is written into files first.
         tell: Called before each step with a sentence.
 
     Raises:
@@ -184,7 +184,7 @@ class _Rolling:
             verify_backup(backup, self._url, pg_dump=self._settings.pg_dump)
         self._remarks += self._engine.make_ready(self._return)
         if not self._discard_changes:
-            self._tell("comparing the target with what was migrated")
+            self._tell("comparing the target with what its last migration or copy wrote")
             self._refuse_changes(self._changes(None))
 
     def _stop(self) -> None:
@@ -192,7 +192,7 @@ class _Rolling:
         changes = Changes()
         if self._discard_changes or self._service.stop_command:
             # the service may have written until now
-            self._tell("comparing the target with what was migrated, now that nobody writes")
+            self._tell("comparing the target with what its last migration or copy wrote, now that nobody writes")
             changes = self._changes(self._journal.folder if self._discard_changes else None)
         if not self._discard_changes:
             self._refuse_changes(changes)
@@ -250,7 +250,7 @@ class _Rolling:
         }
 
     def _changes(self, into: Path | None) -> Changes:
-        """Return what was changed since the migration; a target that cannot be read is changed by definition."""
+        """Return what was changed since then; a target that cannot be read is changed by definition."""
         try:
             present = self._engine.present()
             brought = brought_by_copies(self._url, present) if present else {}

@@ -75,7 +75,7 @@ class Night:
         return sorted(self.settings.backups.glob("rollback-*"))
 
 
-RESTORING = "SELECT datname::text FROM pg_database WHERE datname LIKE '%!_restoring!_%' ESCAPE '!'"
+RESTORING = "SELECT datname::text FROM pg_database WHERE starts_with(datname, current_database() || '_restoring_')"
 
 
 def make_again(url: str, model: str, run_sql: Any) -> None:
