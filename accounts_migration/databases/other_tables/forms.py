@@ -1,7 +1,7 @@
 r"""What a column of any table holds, apart from any engine: its form, and how its cells travel.
 
 Here: the forms, their Arrow types between the databases, and the column types of both engines in one table. Not here:
-which form a column has (`sqlite_origin`, `postgres_origin`), and how an engine reads and stores one (`sqlite_cells`,
+which form a column has (`sqlite_columns`, `postgres_columns`), and how an engine reads and stores one (`sqlite_cells`,
 `postgres_cells`).
 
 | what the source holds | form | in PostgreSQL | in SQLite |

@@ -1,6 +1,6 @@
 """The cells of any table as PostgreSQL reads, declares and stores them.
 
-Here: SQL and Arrow of one column. Not here: which form a column has (`postgres_origin`).
+Here: SQL and Arrow of one column. Not here: which form a column has (`postgres_columns`).
 """
 
 import pyarrow as pa

@@ -1,20 +1,18 @@
 """The tables of a PostgreSQL database, in its current schema: their structure, and what their columns hold.
 
-Here: PostgreSQL's catalogue, SQLAlchemy's reflection of it, and one scan of each table that tells what its columns can
-become (the table in `forms`). Not here: names and references in the target (`inventory`).
+Here: PostgreSQL's catalogue, SQLAlchemy's reflection of it, and one scan of each table. Not here: what its columns can
+become by that (`postgres_columns`), names and references in the target (`inventory`).
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from accounts_migration.databases.other_tables import defaults, postgres_cells
-from accounts_migration.databases.other_tables.forms import EXACT_DIGITS, ColumnType, Form, Reading
+from accounts_migration.databases.other_tables import defaults
 from accounts_migration.databases.other_tables.origin import Origin
+from accounts_migration.databases.other_tables.postgres_columns import Declared, choices, questions
 from accounts_migration.databases.other_tables.structure import (
-    Choice,
     Found,
     FoundColumn,
     FoundKey,
@@ -29,38 +27,6 @@ from accounts_migration.databases.session import Session
 from accounts_migration.databases.target_schema import literal, quoted
 
 _QUESTIONS_PER_SCAN = 500
-_FORMS = {
-    **dict.fromkeys(("int2", "int4", "int8", "oid"), Form.INTEGER),
-    **dict.fromkeys(("float4", "float8"), Form.REAL),
-    "bool": Form.BOOLEAN,
-    "numeric": Form.DECIMAL,
-    "bytea": Form.BYTES,
-    "date": Form.DATE,
-    "timestamp": Form.MOMENT,
-}
-_PLAIN_TEXT = ("text", "varchar", "name")
-_AS_TEXT = {
-    # a cast would drop the blanks at its end
-    "bpchar": "CASE WHEN {0} IS NOT NULL THEN concat({0}) END",
-    "money": "{0}::numeric::text",
-    "timestamptz": "to_char({0}, CASE WHEN {0} = date_trunc('second', {0}) THEN 'YYYY-MM-DD HH24:MI:SS'"
-    " ELSE 'YYYY-MM-DD HH24:MI:SS.US' END) || '+00'",
-}
-_QUESTIONS = {
-    "numeric": {
-        "no number": "count(*) FILTER (WHERE {0} IS NOT NULL AND scale({0}) IS NULL)",
-        "decimals": "max(scale(trim_scale({0})))",
-        "digits": r"max(length(regexp_replace(trim_scale(abs({0}))::text, '^0\.?0*|\.', '', 'g')))",
-    },
-    **{name: {"no number": "count(*) FILTER (WHERE {0} = 'NaN')"} for name in ("float4", "float8")},
-    **{
-        name: {"beyond": f"count(*) FILTER (WHERE {postgres_cells.BEYOND})"}
-        for name in ("date", "timestamp", "timestamptz")
-    },
-    **{name: {"longest": "max(octet_length({0}))"} for name in ("text", "varchar", "bpchar", "bytea")},
-    **{name: {} for name in ("int2", "int4", "int8", "oid", "bool", "time", "uuid")},
-}
-_QUESTIONS_OF_OTHERS = {"longest": "max(octet_length({0}::text))"}
 _NOT_TABLES = {
     "v": ("view", "it is a query"),
     "m": ("materialized view", "it is a query"),
@@ -141,32 +107,6 @@ def find(session: Session, origin: Origin, besides: Collection[str]) -> Found:
     return Found(tables, not_carried)
 
 
-@dataclass(frozen=True, slots=True)
-class _Declared:
-    """A column as the catalogue has it; `base` is the name of its type, that of a domain seen through."""
-
-    name: str
-    type: str
-    base: str
-    sizes: int
-    not_null: bool
-    is_generated: bool
-    sequence: str | None
-
-    @property
-    def decimal(self) -> tuple[int | None, int]:
-        """Precision and scale of a numeric; (None, 0) without."""
-        if self.base != "numeric" or self.sizes < 0:
-            return None, 0
-        precision, scale = (self.sizes - 4) >> 16, (self.sizes - 4) & 0x7FF
-        return (precision, scale) if scale <= precision else (None, 0)
-
-    @property
-    def length(self) -> int | None:
-        """The characters of a varchar(n)."""
-        return self.sizes - 4 if self.base == "varchar" and self.sizes > 4 else None
-
-
 _COLUMNS = (
     "WITH RECURSIVE seen AS ("
     "SELECT attnum, atttypid AS type, atttypmod AS sizes FROM pg_attribute"
@@ -191,7 +131,7 @@ class _Table:
         # without ONLY, a table gives the rows of those that inherit from it, too
         self._relation = quoted(name) if kind == "p" else f"ONLY {quoted(name)}"
         rows = session.execute(_COLUMNS, (quoted(name), quoted(name)))
-        self._declared = [_Declared(*row) for row in rows]
+        self._declared = [Declared(*row) for row in rows]
         self._reflected = {one["name"]: one for one in inspector.get_columns(name)}
 
     def found(self) -> FoundTable:
@@ -217,11 +157,7 @@ class _Table:
     # ------------------------------------------------------------------------------------------------
 
     def _answers(self) -> tuple[int, dict[str, dict[str, int]]]:
-        asked = [
-            (one.name, question, sql.format(quoted(one.name)))
-            for one in self._declared
-            for question, sql in {"values": "count({0})", **_QUESTIONS.get(one.base, _QUESTIONS_OF_OTHERS)}.items()
-        ]
+        asked = [(one.name, question, sql) for one in self._declared for question, sql in questions(one).items()]
         answers: dict[str, dict[str, int]] = {one.name: {} for one in self._declared}
         for part in in_parts(asked, _QUESTIONS_PER_SCAN):
             values = ", ".join(f"({sql})::bigint" for _, _, sql in part)
@@ -230,19 +166,19 @@ class _Table:
                 answers[name][question] = answer or 0
         return int(self._session.value(f"SELECT count(*) FROM {self._relation}")), answers
 
-    def _column(self, declared: _Declared, rows: int, answers: Mapping[str, int]) -> FoundColumn:
+    def _column(self, declared: Declared, rows: int, answers: Mapping[str, int]) -> FoundColumn:
         return FoundColumn(
             declared.name,
             declared.type,
             not declared.not_null,
             self._default(declared),
-            {choice.type.form: choice for choice in _choices(declared, answers)},
+            {choice.type.form: choice for choice in choices(declared, answers)},
             empty=False,
             nulls=answers["values"] < rows,
             longest=answers.get("longest", 0),
         )
 
-    def _default(self, declared: _Declared) -> defaults.Default | None:
+    def _default(self, declared: Declared) -> defaults.Default | None:
         name = f"{self._name}.{declared.name}"
         text = self._reflected[declared.name].get("default")
         if declared.is_generated:
@@ -326,7 +262,7 @@ class _Table:
             why = "" if primary == (one.name,) else "its column alone is not the primary key"
             if step != 1:
                 why = "its step is not 1"
-            elif _FORMS.get(one.base) is not Form.INTEGER:
+            elif not one.is_integer:
                 why = "its column holds no integers"
             if why:
                 self._not_carried.append(NotCarried("sequence", one.sequence, why))
@@ -350,40 +286,3 @@ def _why_not(index: Any) -> str:
     if method != "btree":
         return f"the target has no index of the kind {method}"
     return "it includes further columns" if options.get("postgresql_include") else ""
-
-
-def _choices(declared: _Declared, answers: Mapping[str, int]) -> Iterator[Choice]:
-    """Yield what a column may become, the best first; text is always possible."""
-    column, kind = quoted(declared.name), _best(declared, answers)
-    if kind is not None:
-        yield Choice(kind, postgres_cells.reading(column, kind))
-        if kind.form is Form.TEXT:
-            return
-    beyond = answers.get("beyond", 0)
-    value = "{0}::text" if beyond else _AS_TEXT.get(declared.base, "{0}::text")
-    note = "as PostgreSQL writes it"
-    if beyond:
-        note = f"{beyond:,} values are infinite or outside the years 1 to 9999: {note}"
-    elif answers.get("no number"):
-        note = f"{answers['no number']:,} values are no number: {note}"
-    elif declared.base == "numeric":
-        note = f"values have more than {EXACT_DIGITS} digits: every digit, as text"
-    yield Choice(ColumnType(Form.TEXT), Reading(value.format(column)), note)
-
-
-def _best(declared: _Declared, answers: Mapping[str, int]) -> ColumnType | None:
-    """Return the type that holds every value as it is; None where only text does."""
-    if declared.base in _PLAIN_TEXT:
-        return ColumnType(Form.TEXT, length=declared.length)
-    form = _FORMS.get(declared.base)
-    if form is None or answers.get("beyond") or answers.get("no number"):
-        return None
-    if form is not Form.DECIMAL:
-        return ColumnType(form)
-    precision, scale = declared.decimal
-    decimals = answers["decimals"]
-    if answers["digits"] > EXACT_DIGITS or decimals > EXACT_DIGITS:
-        return None
-    if precision is not None and scale <= EXACT_DIGITS:
-        return ColumnType(form, precision, scale)
-    return ColumnType(form, None, decimals)

@@ -1,6 +1,6 @@
 """The cells of any table as SQLite reads, declares and stores them.
 
-Here: SQL and Arrow of one column. Not here: which form a column has (`sqlite_origin`).
+Here: SQL and Arrow of one column. Not here: which form a column has (`sqlite_columns`).
 """
 
 import pyarrow as pa

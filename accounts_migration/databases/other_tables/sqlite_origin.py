@@ -1,27 +1,18 @@
 """The tables of a SQLite database: their structure, and what storage classes their columns hold.
 
-Here: SQLite's catalogue, SQLAlchemy's reflection of it, and one scan of each table that tells what its columns can
-become (the table in `forms`). Not here: names and references in the target (`inventory`).
+Here: SQLite's catalogue, SQLAlchemy's reflection of it, and one scan of each table. Not here: what its columns can
+become by that (`sqlite_columns`), the text of a schema (`sqlite_words`), names and references in the target
+(`inventory`).
 """
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from accounts_migration.databases.other_tables import defaults, sqlite_cells
-from accounts_migration.databases.other_tables.forms import (
-    EXACT_DIGITS,
-    LARGEST_EXACT_REAL,
-    MOST_DIGITS,
-    ColumnType,
-    Form,
-    Reading,
-)
+from accounts_migration.databases.other_tables import defaults, sqlite_words
 from accounts_migration.databases.other_tables.origin import Origin
+from accounts_migration.databases.other_tables.sqlite_columns import CLASSES, Declared, Observed, choices, questions
 from accounts_migration.databases.other_tables.structure import (
-    Choice,
     Found,
     FoundColumn,
     FoundKey,
@@ -35,29 +26,6 @@ from accounts_migration.databases.session import Session
 from accounts_migration.databases.target_schema import quoted
 
 _COLUMNS_PER_SCAN = 50
-_CLASSES = ("integer", "real", "text", "blob")
-_SIZES = re.compile(r"\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)")
-_DECIMAL = re.compile("DECIMAL|NUMERIC|MONEY", re.IGNORECASE)
-_SEEN_THROUGH = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
-_NAME = re.compile(r""""(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|\w+""")
-_CONSTRAINT = re.compile(
-    rf"\bCONSTRAINT\s+({_NAME.pattern})\s+(PRIMARY\s+KEY|UNIQUE|FOREIGN\s+KEY)\s*"
-    rf"\(((?:\s*(?:{_NAME.pattern})\s*,?)+)\)",
-    re.IGNORECASE,
-)
-_REFERENCE = re.compile(
-    rf"(?:\bCONSTRAINT\s+(?P<name>{_NAME.pattern})\s+"
-    rf"(?:FOREIGN\s+KEY\s*\((?:\s*(?:{_NAME.pattern})\s*,?)+\)\s*)?)?\bREFERENCES\b",
-    re.IGNORECASE,
-)
-_DEFERRAL = re.compile(
-    r"(?P<never>\bNOT\s+)?\bDEFERRABLE\b(?:\s+INITIALLY\s+(?P<when>DEFERRED|IMMEDIATE))?", re.IGNORECASE
-)
-_CLAUSES = {
-    "collation": re.compile(r"""\bCOLLATE\s+["'`\[]?(?!BINARY\b)\w+""", re.IGNORECASE),
-    "conflict clause": re.compile(r"\bON\s+CONFLICT\s+(?!ABORT\b)\w+", re.IGNORECASE),
-    "check": re.compile(r"\bCHECK\s*\(", re.IGNORECASE),
-}
 _WHY = {
     "collation": "texts are compared byte by byte in the target",
     "conflict clause": "a row that breaks a constraint is refused in the target",
@@ -94,74 +62,6 @@ def find(session: Session, origin: Origin, besides: Collection[str]) -> Found:
     return Found(tables, not_carried)
 
 
-@dataclass(frozen=True, slots=True)
-class _Declared:
-    """A column as the schema has it; `in_key` is its place in the primary key, from 1."""
-
-    name: str
-    type: str
-    nullable: bool
-    default: str | None
-    in_key: int
-    is_generated: bool
-
-    @property
-    def decimal(self) -> tuple[int | None, int] | None:
-        """Precision and scale, where it is declared to be a decimal."""
-        if not _DECIMAL.search(self.type):
-            return None
-        sizes = _SIZES.search(self.type)
-        precision, scale = (int(sizes[1]), int(sizes[2] or 0)) if sizes else (None, 0)
-        return (precision, scale) if precision is None or scale <= precision <= MOST_DIGITS else (None, 0)
-
-    @property
-    def length(self) -> int | None:
-        """The characters that a declaration like NVARCHAR(160) allows."""
-        sizes = _SIZES.search(self.type)
-        return int(sizes[1]) or None if sizes and "CHAR" in self.type.upper() and sizes[2] is None else None
-
-    @property
-    def form(self) -> Form:
-        """The form that its declaration asks for, which its values need not have."""
-        name = self.type.upper()
-        for words, form in (
-            (("BOOL",), Form.BOOLEAN),
-            (("INT",), Form.INTEGER),
-            (("CHAR", "CLOB", "TEXT"), Form.TEXT),
-            (("BLOB",), Form.BYTES),
-            (("REAL", "FLOA", "DOUB"), Form.REAL),
-            (("DATETIME", "TIMESTAMP"), Form.MOMENT),
-        ):
-            if any(word in name for word in words):
-                return form
-        if name == "DATE":
-            return Form.DATE
-        return Form.DECIMAL if _DECIMAL.search(name) else Form.TEXT
-
-    @property
-    def is_date(self) -> bool:
-        """Whether it is declared to hold dates or moments."""
-        return self.form in (Form.DATE, Form.MOMENT)
-
-
-@dataclass(frozen=True, slots=True)
-class _Observed:
-    """What a column holds: values by storage class, and the answers of `_questions`."""
-
-    counts: Mapping[str, int]
-    rows: int
-    answers: Mapping[str, int]
-
-    @property
-    def classes(self) -> frozenset[str]:
-        """The storage classes of its values."""
-        return frozenset(name for name in _CLASSES if self.counts[name])
-
-    def never(self, question: str) -> bool:
-        """Return whether no value is of that kind."""
-        return not self.answers.get(question)
-
-
 class _Table:
     """One table that is being looked at."""
 
@@ -172,7 +72,7 @@ class _Table:
         self._not_carried = not_carried
         self._has_rowid = has_rowid
         self._declared = [
-            _Declared(column, declared or "", not not_null, default, in_key, hidden in (2, 3))
+            Declared(column, declared or "", not not_null, default, in_key, hidden in (2, 3))
             for column, declared, not_null, default, in_key, hidden in session.execute(
                 'SELECT name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo($1) ORDER BY cid', (name,)
             )
@@ -182,8 +82,8 @@ class _Table:
             'SELECT name, "unique", origin, partial FROM pragma_index_list($1) ORDER BY seq DESC', (name,)
         )
         text = session.value("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = $1", (name,))
-        self._text = _SEEN_THROUGH.sub(" ", str(text))
-        self._names = dict(_names_of_constraints(self._text))
+        self._text = sqlite_words.without_literals(str(text))
+        self._names = dict(sqlite_words.names_of_constraints(self._text))
 
     def found(self) -> FoundTable:
         observed = self._observed()
@@ -204,28 +104,28 @@ class _Table:
     # -- columns
     # ------------------------------------------------------------------------------------------------
 
-    def _observed(self) -> dict[str, _Observed]:
-        counted: dict[str, _Observed] = {}
+    def _observed(self) -> dict[str, Observed]:
+        counted: dict[str, Observed] = {}
         for some in in_parts(self._declared, _COLUMNS_PER_SCAN):
-            sums = [f"sum(typeof({quoted(one.name)}) = '{kind}')" for one in some for kind in _CLASSES]
+            sums = [f"sum(typeof({quoted(one.name)}) = '{kind}')" for one in some for kind in CLASSES]
             rows, *numbers = self._session.execute(f"SELECT count(*), {', '.join(sums)} FROM {quoted(self._name)}")[0]
-            for one, counts in zip(some, in_parts(numbers, len(_CLASSES)), strict=True):
-                named = {kind: count or 0 for kind, count in zip(_CLASSES, counts, strict=True)}
-                counted[one.name] = _Observed(named, rows, {})
-        questions = [
+            for one, counts in zip(some, in_parts(numbers, len(CLASSES)), strict=True):
+                named = {kind: count or 0 for kind, count in zip(CLASSES, counts, strict=True)}
+                counted[one.name] = Observed(named, rows, {})
+        wanted = [
             (one, question, sql)
             for one in self._declared
-            for question, sql in _questions(one, counted[one.name]).items()
+            for question, sql in questions(one, counted[one.name]).items()
         ]
-        for asked in in_parts(questions, _COLUMNS_PER_SCAN):
+        for asked in in_parts(wanted, _COLUMNS_PER_SCAN):
             values = ", ".join(sql for _, _, sql in asked)
             answers = self._session.execute(f"SELECT {values} FROM {quoted(self._name)}")[0]
             for (one, question, _), answer in zip(asked, answers, strict=True):
                 known = counted[one.name]
-                counted[one.name] = _Observed(known.counts, known.rows, {**known.answers, question: answer or 0})
+                counted[one.name] = Observed(known.counts, known.rows, {**known.answers, question: answer or 0})
         return counted
 
-    def _column(self, declared: _Declared, observed: _Observed) -> FoundColumn:
+    def _column(self, declared: Declared, observed: Observed) -> FoundColumn:
         name = f"{self._name}.{declared.name}"
         if declared.is_generated:
             self._not_carried.append(NotCarried("generated column", name, "its values arrive, its expression does not"))
@@ -239,7 +139,7 @@ class _Table:
             declared.type,
             declared.nullable,
             default,
-            {choice.type.form: choice for choice in _choices(declared, observed)},
+            {choice.type.form: choice for choice in choices(declared, observed)},
             empty=not observed.classes,
             nulls=sum(observed.counts.values()) < observed.rows,
             longest=observed.answers.get("longest", 0),
@@ -248,7 +148,7 @@ class _Table:
     # -- keys and references
     # ------------------------------------------------------------------------------------------------
 
-    def _primary_key(self, observed: Mapping[str, _Observed]) -> Iterator[FoundKey]:
+    def _primary_key(self, observed: Mapping[str, Observed]) -> Iterator[FoundKey]:
         columns = tuple(one.name for one in sorted(self._declared, key=lambda one: one.in_key) if one.in_key)
         if not columns:
             return
@@ -292,7 +192,7 @@ class _Table:
             'SELECT id, "table", "from", "to", on_update, on_delete FROM pragma_foreign_key_list($1) ORDER BY id, seq',
             (self._name,),
         )
-        told = _words_of_references(self._text)
+        told = sqlite_words.words_of_references(self._text)
         numbers = sorted({row[0] for row in rows})
         if len(told) != len(numbers):
             self._not_carried.append(
@@ -336,162 +236,6 @@ class _Table:
         return Identity(column, max(last, 0) + 1)
 
     def _note_clauses(self) -> None:
-        for kind, pattern in _CLAUSES.items():
-            times = len(pattern.findall(self._text))
-            if times:
-                name = f"of table {self._name}" + (f" ({times})" if times > 1 else "")
-                self._not_carried.append(NotCarried(kind, name, _WHY[kind]))
-
-
-def _names_of_constraints(text: str) -> Iterator[tuple[tuple[str, tuple[str, ...]], str]]:
-    """Yield ((kind, columns), name) of the constraints that a table's schema names in brackets, too."""
-    for name, kind, columns in _CONSTRAINT.findall(text):
-        yield (" ".join(kind.upper().split()), tuple(map(_unquoted, _NAME.findall(columns)))), _unquoted(name)
-
-
-def _words_of_references(text: str) -> list[tuple[str | None, str]]:
-    """Return the name and the deferral, as SQL, of each foreign key in the order in which a schema declares them."""
-    starts = list(_REFERENCE.finditer(text))
-    words = []
-    ends = [*(following.start() for following in starts[1:]), len(text)]
-    for start, end in zip(starts, ends[: len(starts)], strict=True):
-        deferral = _DEFERRAL.search(text, start.end(), end)
-        said = ""
-        if deferral and not deferral["never"]:
-            said = "DEFERRABLE" + (f" INITIALLY {deferral['when'].upper()}" if deferral["when"] else "")
-        words.append((_unquoted(start["name"]) if start["name"] else None, said))
-    return words
-
-
-def _unquoted(name: str) -> str:
-    quote = name[0]
-    if quote == "[":
-        return name[1:-1]
-    return name[1:-1].replace(quote * 2, quote) if quote in '"`' else name
-
-
-def _questions(declared: _Declared, observed: _Observed) -> dict[str, str]:
-    """Return what else must be known of a column to choose its form: name -> aggregate."""
-    column, classes = quoted(declared.name), observed.classes
-    questions: dict[str, str] = {}
-    if classes & {"text", "blob"}:
-        # length() of a blob reads none of it
-        size = f"iif(typeof({column}) = 'blob', length({column}), length(CAST({column} AS BLOB)))"
-        # as text, a blob takes two digits for each byte
-        questions["longest"] = f"max({size})" if len(classes) == 1 else f"2 * max({size})"
-        questions["characters"] = f"max(iif(typeof({column}) = 'text', length({column}), 0))"
-    if classes == {"text"} and declared.is_date:
-        questions["no date"] = f"sum({column} IS NOT NULL AND NOT ifnull({_is_date(column)}, 0))"
-        questions["no moment"] = f"sum({column} IS NOT NULL AND NOT ifnull({_is_moment(column)}, 0))"
-    if classes == {"integer"} and declared.form is Form.BOOLEAN:
-        questions["no boolean"] = f"sum({column} NOT IN (0, 1))"
-    if classes and classes <= {"integer", "real"}:
-        digits = sqlite_cells.shortest(column)
-        inexact = f"(CAST({digits} AS REAL) <> {column} OR {digits} GLOB '*[a-zA-Z]*')"
-        questions["inexact"] = f"sum(typeof({column}) = 'real' AND {inexact})"
-        questions["decimals"] = f"max(iif(typeof({column}) = 'real', {sqlite_cells.decimals(column)}, 0))"
-        half = LARGEST_EXACT_REAL // 2
-        questions["large"] = f"sum(typeof({column}) = 'integer' AND abs({column} / 2) > {half})"
-        precision, scale = declared.decimal or (None, 0)
-        if precision is not None:
-            limit = f"1e{precision - scale}"
-            questions["too large"] = f"sum({column} >= {limit} OR {column} <= -{limit})"
-    return questions
-
-
-def _is_date(column: str) -> str:
-    return f"{column} GLOB '{_DATE}' AND date({column}) = {column} AND {column} > '0001'"
-
-
-def _is_moment(column: str) -> str:
-    """Return the condition that a text is a moment which PostgreSQL writes back in the same way."""
-    second = f"substr({column}, 1, 19)"
-    fraction = (
-        f"(length({column}) = 26 AND substr({column}, 20) GLOB '.{'[0-9]' * 6}' AND substr({column}, 20) > '.000000')"
-    )
-    real = f"strftime('%Y-%m-%d %H:%M:%S', {second}) = {second} AND {column} > '0001'"
-    return (
-        f"{second} GLOB '{_DATE} [0-2][0-9]:[0-5][0-9]:[0-5][0-9]' AND {real} AND (length({column}) = 19 OR {fraction})"
-    )
-
-
-_DATE = "[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]"
-
-
-def _choices(declared: _Declared, observed: _Observed) -> Iterator[Choice]:
-    """Yield what a column may become, the best first; text is always possible."""
-    column, classes = quoted(declared.name), observed.classes
-    if not classes:
-        for form in dict.fromkeys((declared.form, *Form)):
-            yield _typed(column, _declared_type(declared, form))
-        return
-    best = _best(declared, observed)
-    if best is not None:
-        yield Choice(best, sqlite_cells.reading(column, best), _departure(declared, best))
-    if classes == {"text"}:
-        if best is None or best.form is not Form.TEXT:
-            yield _typed(column, _text_type(declared, observed))
-        return
-    held = ", ".join(f"{observed.counts[name]:,} {name.upper()}" for name in _CLASSES if observed.counts[name])
-    yield Choice(
-        ColumnType(Form.TEXT), Reading(sqlite_cells.folded_text(column)), f"holds {held}: each arrives as its text"
-    )
-
-
-def _typed(column: str, kind: ColumnType) -> Choice:
-    return Choice(kind, sqlite_cells.reading(column, kind))
-
-
-def _departure(declared: _Declared, kind: ColumnType) -> str:
-    """Return how a type departs from the one that was declared; empty where it does not."""
-    if declared.length is not None and kind.form is Form.TEXT and kind.length is None:
-        return f"some values are longer than {declared.length}"
-    precision, scale = declared.decimal or (None, 0)
-    if precision is not None and kind.precision is None:
-        return f"not all values fit numeric({precision},{scale})"
-    if declared.form in (Form.BOOLEAN, Form.DATE, Form.MOMENT) and kind.form not in (declared.form, Form.DATE):
-        return f"not every value is a {declared.form.value}"
-    return ""
-
-
-def _declared_type(declared: _Declared, form: Form) -> ColumnType:
-    if form is Form.DECIMAL:
-        precision, scale = declared.decimal or (None, 0)
-        return ColumnType(form, precision, scale)
-    return ColumnType(form, length=declared.length if form is Form.TEXT else None)
-
-
-def _text_type(declared: _Declared, observed: _Observed) -> ColumnType:
-    fits = declared.length is not None and observed.answers["characters"] <= declared.length
-    return ColumnType(Form.TEXT, length=declared.length if fits else None)
-
-
-def _best(declared: _Declared, observed: _Observed) -> ColumnType | None:
-    """Return the type that holds every value as it is; None where only text does."""
-    classes = observed.classes
-    if classes == {"text"}:
-        if declared.is_date and observed.never("no date"):
-            return ColumnType(Form.DATE)
-        if declared.is_date and observed.never("no moment"):
-            return ColumnType(Form.MOMENT)
-        return _text_type(declared, observed)
-    if classes == {"blob"}:
-        return ColumnType(Form.BYTES)
-    return _number(declared, observed) if classes <= {"integer", "real"} else None
-
-
-def _number(declared: _Declared, observed: _Observed) -> ColumnType | None:
-    classes = observed.classes
-    if classes == {"integer"} and declared.form is Form.BOOLEAN and observed.never("no boolean"):
-        return ColumnType(Form.BOOLEAN)
-    wants_decimal = declared.decimal is not None or classes == {"integer", "real"}
-    if wants_decimal and declared.form is not Form.REAL and observed.never("inexact"):
-        precision, scale = declared.decimal or (None, 0)
-        decimals = observed.answers.get("decimals", 0)
-        if precision is not None and observed.never("too large") and decimals <= scale:
-            return ColumnType(Form.DECIMAL, precision, scale)
-        if decimals <= EXACT_DIGITS:
-            return ColumnType(Form.DECIMAL, None, decimals)
-    if classes == {"integer"}:
-        return ColumnType(Form.INTEGER)
-    return ColumnType(Form.REAL) if observed.never("large") else None
+        for kind, times in sqlite_words.clauses_in(self._text):
+            name = f"of table {self._name}" + (f" ({times})" if times > 1 else "")
+            self._not_carried.append(NotCarried(kind, name, _WHY[kind]))

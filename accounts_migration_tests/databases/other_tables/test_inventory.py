@@ -118,6 +118,30 @@ def test_what_sqlite_alone_has_is_listed(inventory_of: Inventoried) -> None:
     assert defaults == {"a": None, "b": None, "c": None, "d": None, "e": "'COLLATE NOCASE'", "f": "'zero'", "g": None}
 
 
+def test_quotes_and_dashes_in_a_name_begin_no_text_and_no_comment(inventory_of: Inventoried) -> None:
+    inventory = inventory_of(
+        "CREATE TABLE parent (id INTEGER PRIMARY KEY);"
+        'CREATE TABLE child ("it\'s" INT,'
+        " parent INT CONSTRAINT kept REFERENCES parent DEFERRABLE INITIALLY DEFERRED,"
+        """ "--" TEXT DEFAULT 'x', [/*] TEXT, CONSTRAINT both UNIQUE (parent, "--"))"""
+    )
+    [child] = [table for table in inventory.tables if table.name == "child"]
+    assert [(one.name, one.actions) for one in child.references] == [("kept", "DEFERRABLE INITIALLY DEFERRED")]
+    assert [(key.name, key.columns) for key in child.keys] == [("both", ("parent", "--"))]
+    assert left(inventory) == set()
+
+
+def test_a_long_name_with_a_dollar_sign_is_read_at_once(inventory_of: Inventoried) -> None:
+    name = f"{'a' * 50}$"
+    inventory = inventory_of(
+        "CREATE TABLE parent (id INTEGER PRIMARY KEY);"
+        f"CREATE TABLE child ({name} INT, CONSTRAINT one$ UNIQUE ({name}),"
+        f" CONSTRAINT kept FOREIGN KEY ({name}) REFERENCES parent)"
+    )
+    assert [key.name for key in inventory.tables[0].keys] == ["one$"]
+    assert [one.name for one in inventory.tables[0].references] == ["kept"]
+
+
 def test_names_that_postgresql_would_cut_off_get_a_digest(inventory_of: Inventoried) -> None:
     inventory = inventory_of(NAMES)
     tables = {table.source: table for table in inventory.tables}
