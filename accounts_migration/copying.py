@@ -17,6 +17,7 @@ from accounts_migration.assets.platform.other_tables import OTHER_TABLES
 from accounts_migration.assets.platform.report import COPY_REPORT
 from accounts_migration.databases.books import COPY
 from accounts_migration.databases.platform_snapshot import refuse_without_platform
+from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.databases.target import Target, is_same_database
 from accounts_migration.definitions import build_defs
 from accounts_migration.entities import PLATFORM_ENTITIES
@@ -70,14 +71,11 @@ def copy(
                 source.close()
             if outcome.snapshot.tables or not all_tables:
                 refuse_without_platform(outcome.snapshot)
-                database.examine()
-                outcome.batches = _batches(outcome, database)
+                outcome.batches = _batches(outcome.snapshot, database)
                 spans = ranges(instance, outcome.batches)
                 _copy(outcome, definitions, instance, COPY_ALL_JOB if all_tables else COPY_JOB, spans, report_folder)
             else:
-                outcome.loaded = True
-                loaded = outcome.take(run_job(definitions, instance, COPY_ALL_JOB, assets=[COPY_BACKUP, OTHER_TABLES]))
-                outcome.success = loaded and all(check.passed for check in outcome.checks)
+                _copy_other_tables(outcome, definitions, instance)
         account_for(outcome, settings, source, database, PLATFORM_ENTITIES)
     outcome.seconds = time.monotonic() - started
     return outcome
@@ -92,12 +90,23 @@ def _refuse_same(source: PlatformResource, target: TargetResource) -> None:
         )
 
 
-def _batches(outcome: Outcome, database: Target) -> list[str]:
-    """Return the batches to copy: those found, and what an earlier copy brought and is to become empty."""
-    found = outcome.snapshot.tables[PLATFORM_ENTITIES["transaction"].legacy_table].batches if outcome.snapshot else {}
+def _batches(snapshot: Snapshot, database: Target) -> list[str]:
+    """Return the batches to copy: those found, and what an earlier copy brought and is to become empty.
+
+    Raises:
+        MigrationError: The database holds tables or rows that are in the way.
+    """
+    found = snapshot.tables[PLATFORM_ENTITIES["transaction"].legacy_table].batches
     records = database.recorded_batches() if database.examine() else []
     recorded = {record.batch for record in records if record.entity == "transaction"}
     return sorted({*found, *recorded} or {EMPTY})
+
+
+def _copy_other_tables(outcome: Outcome, definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
+    """Carry a database that holds no Account Processing System."""
+    outcome.loaded = True
+    loaded = outcome.take(run_job(definitions, instance, COPY_ALL_JOB, assets=[COPY_BACKUP, OTHER_TABLES]))
+    outcome.success = loaded and all(check.passed for check in outcome.checks)
 
 
 def _copy(

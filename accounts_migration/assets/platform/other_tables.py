@@ -5,7 +5,7 @@ Here: the asset and its check. Who does not ask for these tables does not select
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dagster as dg
@@ -17,6 +17,7 @@ from accounts_migration.assets.platform.snapshot import PLATFORM_SNAPSHOT
 from accounts_migration.databases.bookkeeping import Snapshot as SnapshotRecord
 from accounts_migration.databases.other_tables import (
     Inventory,
+    Origin,
     OtherTable,
     RowDiffers,
     TableCompared,
@@ -29,6 +30,7 @@ from accounts_migration.databases.other_tables import (
 )
 from accounts_migration.databases.platform_snapshot import HANDLED, OURS
 from accounts_migration.databases.snapshot import Snapshot
+from accounts_migration.databases.target import Target
 from accounts_migration.entities.defects import masked_key
 from accounts_migration.entities.policies import Policies
 from accounts_migration.resources import BackupResource, PlatformResource, TargetResource
@@ -74,30 +76,55 @@ def other_tables(
         origin = platform.origin()
         inventory = take_inventory(origin, database.engine, besides=OURS if alone else HANDLED)
         refuse_tables_of_others(inventory.tables, database)
-        record = SnapshotRecord(snapshot.snapshot_id, snapshot.source, snapshot.sha256, snapshot.time)
-
-        def carry(table: OtherTable, *, anew: bool = False) -> TableCopied:
-            rate = float(policies.max_reject_rate)
-            done = copy_table(table, origin, database, record, max_reject_rate=rate, anew=anew)
-            context.log.info(f"{done.table}: {done.loaded:,} rows {_ROADS[done.road]}, {done.rejected:,} rejected")
-            return done
-
-        def finished() -> tuple[list[str], list[TableCompared]]:
-            return finish(inventory, database), compare(inventory, origin, database)
-
-        copied = {table.name: carry(table) for table in inventory.tables}
-        steps, compared = finished()
-        if altered := _altered(copied, compared):
-            context.log.info(f"changed by somebody since: {', '.join(sorted(altered))}")
-            copied |= {table.name: carry(table, anew=True) for table in inventory.tables if table.name in altered}
-            further, compared = finished()
-            steps += further
+        done = _carried(context, inventory, origin, database, snapshot, float(policies.max_reject_rate))
     for one in inventory.not_carried:
         context.log.warning(str(one))
-    for found in compared:
+    for found in done.compared:
         for fault in [*found.faults, *map(_masked, found.examples)]:
             context.log.error(f"{found.table}: {fault}")
-    check = dg.AssetCheckResult(
+    yield dg.MaterializeResult(metadata=_metadata(inventory, done), check_results=[_equal(done.compared)])
+
+
+@dataclass(frozen=True, slots=True)
+class _Carried:
+    """What was done: by table, the steps that came after, and what the comparison found."""
+
+    copied: Mapping[str, TableCopied]
+    steps: Sequence[str]
+    compared: Sequence[TableCompared]
+
+
+def _carried(
+    context: dg.AssetExecutionContext,
+    inventory: Inventory,
+    origin: Origin,
+    database: Target,
+    snapshot: Snapshot,
+    max_reject_rate: float,
+) -> _Carried:
+    """Bring every table, and compare; those that were kept, and that somebody has changed, are brought anew."""
+    record = SnapshotRecord(snapshot.snapshot_id, snapshot.source, snapshot.sha256, snapshot.time)
+
+    def carry(table: OtherTable, *, anew: bool = False) -> TableCopied:
+        done = copy_table(table, origin, database, record, max_reject_rate=max_reject_rate, anew=anew)
+        context.log.info(f"{done.table}: {done.loaded:,} rows {_ROADS[done.road]}, {done.rejected:,} rejected")
+        return done
+
+    def finished() -> tuple[list[str], list[TableCompared]]:
+        return finish(inventory, database), compare(inventory, origin, database)
+
+    copied = {table.name: carry(table) for table in inventory.tables}
+    steps, compared = finished()
+    if altered := _altered(copied, compared):
+        context.log.info(f"changed by somebody since: {', '.join(sorted(altered))}")
+        copied |= {table.name: carry(table, anew=True) for table in inventory.tables if table.name in altered}
+        further, compared = finished()
+        steps += further
+    return _Carried(copied, steps, compared)
+
+
+def _equal(compared: Sequence[TableCompared]) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
         check_name=EQUAL_CHECK,
         passed=all(table.is_equal for table in compared),
         metadata={
@@ -106,8 +133,6 @@ def other_tables(
             "different": ", ".join(table.table for table in compared if not table.is_equal) or "none",
         },
     )
-    metadata = _metadata(inventory, copied.values(), compared, steps)
-    yield dg.MaterializeResult(metadata=metadata, check_results=[check])
 
 
 def _altered(copied: Mapping[str, TableCopied], compared: Iterable[TableCompared]) -> set[str]:
@@ -118,24 +143,22 @@ def _altered(copied: Mapping[str, TableCopied], compared: Iterable[TableCompared
 _ROADS = {"create": "loaded", "replace": "loaded anew", "keep": "stand unchanged"}
 
 
-def _metadata(
-    inventory: Inventory, copied: Iterable[TableCopied], compared: Sequence[TableCompared], steps: Sequence[str]
-) -> dict[str, Any]:
+def _metadata(inventory: Inventory, done: _Carried) -> dict[str, Any]:
     return {
         TABLES: _table(
             ("table", "rows in source", "rows in target", "compared", "rejected", "differences"),
             [
                 (one.table, one.rows_in_source, one.rows_in_target, one.compared, one.rejected, _differences(one))
-                for one in compared
+                for one in done.compared
             ],
         ),
         "rejected": _table(
             ("table", "column", "reason", "rows"),
-            [(one.table, *where, rows) for one in copied for where, rows in one.defects.items()],
+            [(one.table, *where, rows) for one in done.copied.values() for where, rows in one.defects.items()],
         ),
         NOT_CARRIED: _table(("kind", "name", "why"), [(one.kind, one.name, one.why) for one in inventory.not_carried]),
         "columns": _listed(inventory.choices),
-        "steps": _listed(steps),
+        "steps": _listed(done.steps),
     }
 
 
