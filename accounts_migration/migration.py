@@ -37,7 +37,8 @@ from accounts_migration.logs import run_id
 from accounts_migration.partitions import EMPTY
 from accounts_migration.phases import PHASES, Phase, progress, refuse_out_of_order
 from accounts_migration.phases import Progress as PhaseProgress
-from accounts_migration.preflight.checklist import before_writing, refuse_failed, share_of, situation
+from accounts_migration.preflight.checklist import before_writing, refuse_failed
+from accounts_migration.preflight.situation import share_of, situation
 from accounts_migration.reconciliation.accounting import BatchLaw, laws, total
 from accounts_migration.reconciliation.promises import ControlTotal
 from accounts_migration.resources import LegacyResource, SourceResource, TargetResource, recorded_snapshot

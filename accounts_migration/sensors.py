@@ -10,7 +10,8 @@ import dagster as dg
 
 from accounts_migration.errors import MigrationError
 from accounts_migration.phases import PHASES, Phase, Progress, next_phase
-from accounts_migration.preflight.checklist import approval, share_of, situation, window
+from accounts_migration.preflight.decisions import approval, window
+from accounts_migration.preflight.situation import share_of, situation
 from accounts_migration.resources import LegacyResource, TargetResource
 from accounts_migration.settings import Settings
 

@@ -26,7 +26,9 @@ from rich.console import Console
 from rich.table import Table
 
 from accounts_migration.databases.embedded_postgres import embedded_postgres
+from accounts_migration.entities.policies import Policies
 from accounts_migration.errors import MigrationError
+from accounts_migration.settings import PostgresSettings, Settings
 from benchmarks.bars import SMALL_ACCOUNTS, SMALL_TRANSACTIONS, Bar, bars
 from benchmarks.processes import Measured, measured
 
@@ -198,19 +200,10 @@ def _program(name: str) -> Path:
 
 
 def _environment() -> dict[str, str]:
-    """Return our environment without what would change a migration's settings."""
-    settings = (
-        "SOURCE_DB",
-        "TARGET_DB",
-        "COPY_",
-        "BACKUP_DIR",
-        "LOG_DIR",
-        "STAGING",
-        "DAGSTER_HOME",
-        "MIGRATION_",
-        "MAX_REJECT",
-    )
-    return {name: value for name, value in os.environ.items() if not name.startswith(settings)}
+    """Return our environment without what would change a migration: its settings and policies."""
+    fields = [*Settings.model_fields, *Policies.model_fields]
+    names = {name.upper() for name in fields} | {f"POSTGRES_{name.upper()}" for name in PostgresSettings.model_fields}
+    return {name: value for name, value in os.environ.items() if name not in names}
 
 
 def _seconds(done: Measured) -> float:

@@ -21,8 +21,10 @@ from accounts_migration.assets.target_backup import TARGET_BACKUP
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.instance import stored_together
 from accounts_migration.jobs import PREFLIGHT_TAG
-from accounts_migration.preflight.checklist import approval, refuse_failed, situation, whole_checklist, window
+from accounts_migration.preflight.checklist import refuse_failed, whole_checklist
+from accounts_migration.preflight.decisions import approval, window
 from accounts_migration.preflight.items import DESCRIPTIONS, Item, Verdict
+from accounts_migration.preflight.situation import situation
 from accounts_migration.resources import BackupResource, LegacyResource, TargetResource
 from accounts_migration.settings import Settings
 

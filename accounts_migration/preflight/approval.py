@@ -1,6 +1,6 @@
 """The approval of a plan: a small file that says which plan, who and when.
 
-Here: reading it. Not here: whether it approves the present plan (`items`).
+Here: reading it. Not here: whether it approves the present plan (`decisions`).
 """
 
 import json

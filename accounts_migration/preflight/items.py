@@ -1,6 +1,7 @@
 """The items of the guide's checklist ("Pre-Migration Checklist"), and what one comes to.
 
-Here: their names, and the form of a verdict. Not here: how they are judged (`checklist`).
+Here: their names, and the form of a verdict. Not here: how they are judged (`checklist`,
+`connections`, `decisions`).
 """
 
 from collections.abc import Mapping

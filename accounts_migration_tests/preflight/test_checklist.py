@@ -20,9 +20,10 @@ from accounts_migration.assessment.records import findings_folder, write_finding
 from accounts_migration.assessment.volumes import count_volumes
 from accounts_migration.databases.target import open_target
 from accounts_migration.errors import MigrationError
-from accounts_migration.preflight import checklist, items
-from accounts_migration.preflight.checklist import Situation, whole_checklist
+from accounts_migration.preflight import decisions, items
+from accounts_migration.preflight.checklist import refuse_failed, space, whole_checklist
 from accounts_migration.preflight.items import DESCRIPTIONS, Item, Verdict
+from accounts_migration.preflight.situation import Situation, situation
 from accounts_migration.resources import BackupResource, LegacyResource, TargetResource
 from accounts_migration.settings import Settings
 
@@ -47,7 +48,7 @@ class Ready:
 
     @property
     def situation(self) -> Situation:
-        return checklist.situation(self.settings, self.legacy.snapshot())
+        return situation(self.settings, self.legacy.snapshot())
 
     def judged(self) -> dict[str, Item]:
         """Return every item by its name."""
@@ -239,25 +240,25 @@ def test_a_change_of_the_source_or_of_the_policies_makes_the_plan_stale(
     made.settings = made.settings.model_copy(
         update={"migration_approval_file": approved(tmp_path, plan.digest, datetime.now(UTC))}
     )
-    assert checklist.approval(made.situation).verdict is Verdict.passed
+    assert decisions.approval(made.situation).verdict is Verdict.passed
     strict = made.settings.policies.model_copy(update={"letter_case": "keep"})
     other = replace(made.situation, settings=made.settings.model_copy(update={"policies": strict}))
     with closing(sqlite3.connect(tmp_path / "legacy.db")) as connection, connection:
         connection.execute("UPDATE legacy_accounts SET current_balance = 1 WHERE account_number = 3")
     made.legacy.take_snapshot()
     for at, what in ((other, "policies"), (made.situation, "source")):
-        assert checklist.volume(at).finding == f"the {what} changed since the plan was made"
-        assert checklist.approval(at).finding == f"nothing can be approved: the {what} changed since the plan was made"
-        assert (checklist.volume(at).blocks, checklist.approval(at).blocks) == (True, True)
+        assert decisions.volume(at).finding == f"the {what} changed since the plan was made"
+        assert decisions.approval(at).finding == f"nothing can be approved: the {what} changed since the plan was made"
+        assert (decisions.volume(at).blocks, decisions.approval(at).blocks) == (True, True)
 
 
 def test_a_plan_that_cannot_be_read_is_none(tmp_path: Path, write_legacy: Any, new_legacy_rows: Any) -> None:
     made = Ready(tmp_path, str(tmp_path / "target.db"), write_legacy(tmp_path / "legacy.db", new_legacy_rows()))
     made.assess()
     (findings_folder(made.settings) / "plan.json").write_text("{}")
-    item = checklist.volume(made.situation)
+    item = decisions.volume(made.situation)
     assert (item.blocks, item.finding.startswith("Cannot read")) == (True, True), item.finding
-    assert checklist.window(made.situation).verdict is Verdict.not_configured, "who set no window needs no plan"
+    assert decisions.window(made.situation).verdict is Verdict.not_configured, "who set no window needs no plan"
 
 
 NOW = datetime(2026, 11, 28, 23, tzinfo=UTC)
@@ -265,7 +266,7 @@ NOW = datetime(2026, 11, 28, 23, tzinfo=UTC)
 
 def in_window(ready: Ready, text: str, **changes: Any) -> Item:
     settings = ready.settings.model_copy(update={"migration_window": text})
-    return checklist.window(replace(ready.situation, settings=settings, now=NOW, **changes))
+    return decisions.window(replace(ready.situation, settings=settings, now=NOW, **changes))
 
 
 @pytest.mark.parametrize(
@@ -314,7 +315,7 @@ def test_the_approval(ready: Ready, tmp_path: Path) -> None:
     assert at.plan is not None
 
     def judged(path: Path) -> Item:
-        return checklist.approval(
+        return decisions.approval(
             replace(at, settings=at.settings.model_copy(update={"migration_approval_file": path}))
         )
 
@@ -333,7 +334,7 @@ def test_the_approval(ready: Ready, tmp_path: Path) -> None:
 
 
 def test_what_nobody_configured_says_so_and_does_not_block(ready: Ready) -> None:
-    judged = [checklist.window(ready.situation), checklist.approval(ready.situation)]
+    judged = [decisions.window(ready.situation), decisions.approval(ready.situation)]
     assert [(item.verdict, item.blocks) for item in judged] == [(Verdict.not_configured, False)] * 2
 
 
@@ -344,8 +345,8 @@ def test_a_disk_that_is_too_small(ready: Ready, tmp_path: Path) -> None:
         database.prepare()
         with target.open("r+b") as file:
             file.truncate(8 * 10**12)
-        item = checklist.space(ready.situation, database)
-        estimated = checklist.space(replace(ready.situation, recorded=None), database)
+        item = space(ready.situation, database)
+        estimated = space(replace(ready.situation, recorded=None), database)
     assert (item.blocks, "backup 16,000.0 GB" in item.finding) == (True, True), item.finding
     assert (estimated.verdict, "16,000.0 GB" in estimated.finding) == (Verdict.warning, True), "no more than estimated"
 
@@ -353,7 +354,7 @@ def test_a_disk_that_is_too_small(ready: Ready, tmp_path: Path) -> None:
 def test_a_disk_without_a_plan_is_judged_by_the_snapshot(ready: Ready) -> None:
     at = replace(ready.situation, recorded=None)
     with ready.target.open() as database:
-        item = checklist.space(at, database)
+        item = space(at, database)
     assert (item.verdict, item.evidence["bytes for target"]) == (Verdict.passed, 3 * at.snapshot.size)
     assert str(item.evidence["measured by"]).endswith("no plan was made for this source and target")
 
@@ -387,16 +388,16 @@ def test_a_folder_that_is_a_file(ready: Ready, tmp_path: Path) -> None:
     settings = ready.settings.model_copy(update={"backup_dir": tmp_path / "file" / "backups"})
     (tmp_path / "file").write_text("")
     with ready.target.open() as database:
-        item = checklist.space(replace(ready.situation, settings=settings), database)
+        item = space(replace(ready.situation, settings=settings), database)
     assert (item.blocks, item.finding) == (True, f"{tmp_path / 'file'} is not writable for backup")
 
 
 def test_a_refusal_names_every_item_that_failed(ready: Ready) -> None:
     failed = [Item(name, Verdict.failed, f"{name} is bad", "Mend it") for name in (items.WINDOW, items.DISK)]
     warned = [Item(items.RIGHTS, Verdict.warning, "strange"), Item(items.APPROVAL, Verdict.not_configured, "not set")]
-    checklist.refuse_failed("no reason", warned)
+    refuse_failed("no reason", warned)
     with pytest.raises(MigrationError) as refused:
-        checklist.refuse_failed("The migration is refused", [*warned, *failed])
+        refuse_failed("The migration is refused", [*warned, *failed])
     assert (refused.value.why, refused.value.remedy) == (
         "migration_window: migration_window is bad; disk_space: disk_space is bad",
         "Mend it",
