@@ -4,6 +4,7 @@ Here: PostgreSQL's catalogue, SQLAlchemy's reflection of it, and one scan of eac
 become by that (`postgres_columns`), names and references in the target (`inventory`).
 """
 
+import json
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -120,6 +121,27 @@ _COLUMNS = (
 )
 
 
+def _columns_in(numbers: str, table: str) -> str:
+    """Return the SQL of the names of a constraint's columns in their order, as JSON."""
+    return (
+        f"(SELECT json_agg(attname ORDER BY place)::text FROM unnest({numbers}) WITH ORDINALITY AS n (number, place)"
+        f" JOIN pg_attribute ON attrelid = {table} AND attnum = number)"
+    )
+
+
+# SQLAlchemy reads a foreign key off its text, in which a name may hold anything
+_REFERENCES = (
+    f"SELECT conname::text, CASE WHEN relnamespace <> {CURRENT_SCHEMA} THEN relnamespace::regnamespace::text END,"
+    f" relname::text, {_columns_in('conkey', 'conrelid')}, {_columns_in('confkey', 'confrelid')}, confdeltype::text,"
+    # a server before 15 has no such column
+    " coalesce(jsonb_typeof(to_jsonb(r) -> 'confdelsetcols') = 'array', false), confupdtype::text,"
+    " CASE WHEN condeferred THEN 'DEFERRABLE INITIALLY DEFERRED' WHEN condeferrable THEN 'DEFERRABLE' ELSE '' END,"
+    " confmatchtype = 'f' AND cardinality(conkey) > 1 FROM pg_constraint AS r JOIN pg_class AS p ON p.oid = confrelid"
+    # those to the partitions of a parent stand for themselves
+    " WHERE contype = 'f' AND conrelid = $1::text::regclass AND conparentid = 0 ORDER BY conname"
+)
+
+
 class _Table:
     """One table that is being looked at."""
 
@@ -221,32 +243,32 @@ class _Table:
             yield FoundKey(one["name"], columns, "index", bool(one["unique"]), down)
 
     def _references(self) -> Iterator[FoundReference]:
-        for one in self._inspector.get_foreign_keys(self._name):
-            if one["referred_schema"] is not None:
-                why = f"it refers to table {one['referred_schema']}.{one['referred_table']} of another schema"
-                self._not_carried.append(NotCarried("foreign key", f"{one['name']} of table {self._name}", why))
+        for name, schema, parent, own, others, *words in self._session.execute(_REFERENCES, (quoted(self._name),)):
+            shown = f"{name} of table {self._name}"
+            if schema is not None:
+                why = f"it refers to table {schema}.{parent} of another schema"
+                self._not_carried.append(NotCarried("foreign key", shown, why))
                 continue
-            yield FoundReference(
-                one["name"],
-                tuple(one["constrained_columns"]),
-                one["referred_table"],
-                tuple(one["referred_columns"]),
-                " ".join(self._actions(f"{one['name']} of table {self._name}", one.get("options", {}))),
-            )
+            actions = " ".join(self._actions(shown, *words))
+            yield FoundReference(name, tuple(json.loads(own)), parent, tuple(json.loads(others)), actions)
 
-    def _actions(self, reference: str, options: Mapping[str, Any]) -> Iterator[str]:
+    def _actions(
+        self, reference: str, on_delete: str, of_some: bool, on_update: str, when: str, is_full: bool
+    ) -> Iterator[str]:
         """Yield the SQL of what happens to a child, and of when a foreign key is checked."""
-        for key, words in _ACTIONS.items():
-            action = options.get(key, "")
-            if "(" in action:
-                why = "the target sets all columns of a foreign key or none"
-                self._not_carried.append(NotCarried("action", f"{words} {action} of foreign key {reference}", why))
-            elif action:
-                yield f"{words} {action}"
-        if options.get("deferrable"):
-            yield "DEFERRABLE"
-        if options.get("initially"):
-            yield f"INITIALLY {options['initially']}"
+        if of_some:
+            why = "the target sets all columns of a foreign key or none"
+            action = f"ON DELETE {_ACTIONS[on_delete]} of some columns of foreign key {reference}"
+            self._not_carried.append(NotCarried("action", action, why))
+        elif on_delete in _ACTIONS:
+            yield f"ON DELETE {_ACTIONS[on_delete]}"
+        if on_update in _ACTIONS:
+            yield f"ON UPDATE {_ACTIONS[on_update]}"
+        if is_full:
+            why = "a reference that is NULL in part is allowed in the target"
+            self._not_carried.append(NotCarried("MATCH FULL", f"of foreign key {reference}", why))
+        if when:
+            yield when
 
     def _identity(self, keys: list[FoundKey]) -> Identity | None:
         """Return the column whose numbers a sequence gives, where it alone is the primary key."""
@@ -272,7 +294,7 @@ class _Table:
         return identity
 
 
-_ACTIONS = {"ondelete": "ON DELETE", "onupdate": "ON UPDATE"}
+_ACTIONS = {"r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
 
 
 def _why_not(index: Any) -> str:

@@ -18,13 +18,14 @@ from accounts_migration.databases.legacy_source.cells import sound, undecodable_
 from accounts_migration.databases.other_tables.cells import cells_of
 from accounts_migration.databases.other_tables.forms import Form, Reading
 from accounts_migration.databases.other_tables.sqlite_cells import FIRST_CELL
-from accounts_migration.databases.other_tables.structure import OtherTable
+from accounts_migration.databases.other_tables.structure import OtherTable, in_parts
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.sqlite_session import SqliteSession
 from accounts_migration.databases.target_schema import canonical_schema, quoted
 from accounts_migration.errors import MigrationError
 from accounts_migration.legacy_values import LegacyValue, UndecodableText, as_text, source_row_json
 
+_TERMS_AT_ONCE = 100
 BATCH = "all"
 ODD = "odd"
 """The last column of `read_target`: how many cells of a row are no value that a copy writes."""
@@ -69,7 +70,9 @@ def _read(
     session: Session, engine: str, table: OtherTable, relation: str, readings: Sequence[Reading]
 ) -> Iterator[pa.RecordBatch]:
     schema = table.schema.append(pa.field(ODD, pa.int64()))
-    odd = " + ".join(reading.odd for reading in readings if reading.odd != "0") or "0"
+    odds = [reading.odd for reading in readings if reading.odd != "0"]
+    # an expression may be nested a thousand times in SQLite, and each plus nests one
+    odd = " + ".join(f"({' + '.join(some)})" for some in in_parts(odds, _TERMS_AT_ONCE)) or "0"
     values = ", ".join([*(reading.value for reading in readings), f"CAST({odd} AS bigint)"])
     if not isinstance(session, SqliteSession):
         for batch in session.stream(f"SELECT {values} FROM {relation}"):

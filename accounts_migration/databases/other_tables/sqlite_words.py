@@ -15,7 +15,9 @@ _CONSTRAINT = re.compile(
     rf"\bCONSTRAINT\s+({_NAME.pattern})\s+(PRIMARY\s+KEY|UNIQUE|FOREIGN\s+KEY)\s*{_NAMES}", re.IGNORECASE
 )
 _REFERENCE = re.compile(
-    rf"(?:\bCONSTRAINT\s+(?P<name>{_NAME.pattern})\s+(?:FOREIGN\s+KEY\s*{_NAMES}\s*)?)?\bREFERENCES\b", re.IGNORECASE
+    rf"(?P<whole>(?:\bCONSTRAINT\s+(?P<name>{_NAME.pattern})\s+(?:FOREIGN\s+KEY\s*{_NAMES}\s*)?)?\bREFERENCES\b)"
+    rf"|{_QUOTED}",
+    re.IGNORECASE,
 )
 _DEFERRAL = re.compile(
     r"(?P<never>\bNOT\s+)?\bDEFERRABLE\b(?:\s+INITIALLY\s+(?P<when>DEFERRED|IMMEDIATE))?", re.IGNORECASE
@@ -48,7 +50,8 @@ def names_of_constraints(text: str) -> Iterator[tuple[tuple[str, tuple[str, ...]
 
 def words_of_references(text: str) -> list[tuple[str | None, str]]:
     """Return the name and the deferral, as SQL, of each foreign key in the order in which a schema declares them."""
-    starts = list(_REFERENCE.finditer(text))
+    # a quoted name may hold the word, too
+    starts = [found for found in _REFERENCE.finditer(text) if found["whole"]]
     words = []
     ends = [*(following.start() for following in starts[1:]), len(text)]
     for start, end in zip(starts, ends[: len(starts)], strict=True):

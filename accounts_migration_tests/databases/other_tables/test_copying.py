@@ -45,6 +45,14 @@ def test_rows_and_record_are_written(tmp_path: Path, target_url: str, run_sql: A
     assert run_sql(target_url, "SELECT snapshot_id, source FROM copy_snapshot") == [("copy-1", "/origin.db")]
 
 
+def test_a_table_may_have_as_many_columns_as_the_target_holds(tmp_path: Path, target_url: str) -> None:
+    most = 1600 if target_url.startswith("postgres") else 1999
+    columns = ", ".join(f"c{number} INT" for number in range(most))
+    rows = f"INSERT INTO wide (c0, c{most - 1}) VALUES (1, 2), (NULL, 3)"  # noqa: S608  # our own names
+    done = carry(write_sqlite(tmp_path / "origin.db", f"CREATE TABLE wide ({columns}); {rows}"), target_url)
+    assert (done.faults, [one.loaded for one in done.copied]) == ({}, [2])
+
+
 def test_a_schema_whose_name_must_be_quoted_is_written(tmp_path: Path, quoted_schema_url: str, run_sql: Any) -> None:
     origin = write_sqlite(tmp_path / "origin.db", FAMILY)
     for road in ("create", "keep"):

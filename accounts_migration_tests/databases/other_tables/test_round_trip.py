@@ -45,3 +45,23 @@ def test_a_second_copy_finds_nothing_to_do(name: str, tmp_path: Path, target_url
     assert set(second.roads) == {"keep"}
     assert second.faults == {}
     assert [line for line in second.done if line.startswith(("added", "created"))] == []
+
+
+def test_names_that_hold_anything_come_back(tmp_path: Path, postgres_url: str) -> None:
+    names = {
+        name: f'"{name.replace(chr(34), chr(34) * 2)}"' for name in ("a\nb", "x, y", ") REFERENCES", "%s", 'a"b', "--")
+    }
+    script = "".join(
+        f"CREATE TABLE {quoted} ({quoted} INTEGER PRIMARY KEY); INSERT INTO {quoted} VALUES (1);"  # noqa: S608  # our own names
+        for quoted in names.values()
+    )
+    columns = ", ".join(f"{quoted} INT REFERENCES {quoted} ON DELETE CASCADE" for quoted in names.values())
+    ones = ", ".join("1" * len(names))
+    script += f"CREATE TABLE child ({columns}); INSERT INTO child VALUES ({ones})"  # noqa: S608  # our own names
+    there = carry(write_sqlite(tmp_path / "origin.db", script), postgres_url)
+    back = carry(origin_of(postgres_url), str(tmp_path / "back.db"))
+    for done in (there, back):
+        assert (done.faults, done.inventory.not_carried) == ({}, ())
+        child = next(table for table in done.inventory.tables if table.name == "child")
+        found = [(one.columns, one.parent, one.parent_columns, one.actions) for one in child.references]
+        assert sorted(found) == sorted(((name,), name, (name,), "ON DELETE CASCADE") for name in names)
