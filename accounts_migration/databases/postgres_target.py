@@ -70,7 +70,6 @@ _SECONDS_TO_CONNECT = 10
 _PAGES_LEFT_EMPTY = 65
 # more are found sooner by reading everything
 _MOST_STRAYS = 100
-_KINDS = {"r": "table", "v": "view", "m": "materialized view", "f": "foreign table", "p": "partitioned table"}
 
 # the first that is found counts
 _CONNECT_FAILURES = (

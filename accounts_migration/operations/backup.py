@@ -213,11 +213,6 @@ def count_closed(folder: Path) -> int:
     return sum(not os.access(path, os.R_OK | os.X_OK) for path in folder.glob(f"{_PREFIX}*"))
 
 
-def latest_backup(folder: Path, target: str) -> Backup | None:
-    """Return the newest backup of a target; None where there is none."""
-    return next(iter(list_backups(folder, target)), None)
-
-
 def backup_before(backups: list[Backup], migrated: Migrated | None) -> Backup | None:
     """Return the newest backup from before a migration, however often it was begun again since.
 

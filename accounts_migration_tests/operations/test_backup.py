@@ -26,7 +26,6 @@ from accounts_migration.operations.backup import (
     backup_before,
     find_backup,
     forget_old_backups,
-    latest_backup,
     list_backups,
     take_backup,
     verify_backup,
@@ -407,8 +406,8 @@ def test_what_is_no_whole_backup_is_passed_over(loaded: str, folder: Path) -> No
     (folder / "target-20990102T000000.000000Z-00000000").mkdir()
     (folder / "20990103T000000.000000Z-00000000").mkdir()
     assert list_backups(folder) == [backup]
-    assert latest_backup(folder, backup.target) == backup
-    assert latest_backup(folder, "/another/target.db") is None
+    assert list_backups(folder, backup.target)[0] == backup
+    assert list_backups(folder, "/another/target.db") == []
     assert find_backup(folder, backup.target, backup.backup_id) == backup
     assert find_backup(folder, backup.target, str(backup.folder)) == backup
     with pytest.raises(UsageError, match="it is a backup of"):

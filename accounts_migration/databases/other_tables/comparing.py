@@ -104,7 +104,7 @@ def compare(inventory: Inventory, origin: Origin, target: Target) -> list[TableC
         MigrationError: A database fails.
     """
     with origin.open() as source, _in_storage_order(target):
-        return [_Comparison(table, origin, source, target).made() for table in inventory.tables]
+        return [_Comparison(table, source, target).made() for table in inventory.tables]
 
 
 @contextmanager
@@ -123,8 +123,8 @@ def _in_storage_order(target: Target) -> Iterator[None]:
 class _Comparison:
     """The comparison of one table."""
 
-    def __init__(self, table: OtherTable, origin: Origin, source: Session, target: Target) -> None:
-        self._table, self._origin, self._source = table, origin, source
+    def __init__(self, table: OtherTable, source: Session, target: Target) -> None:
+        self._table, self._source = table, source
         self._target, self._session = target, target.session
         self._found = TableCompared(table.name)
 
@@ -159,7 +159,7 @@ class _Comparison:
         with ExitStack() as stack:
             sieve = stack.enter_context(Sieve(self._table, self._target.engine, allowed=0))
             parted = _Parted(stack, self._table)
-            source = sieve.passed(read_ahead(read_source(self._source, self._origin.engine, self._table)))
+            source = sieve.passed(read_ahead(read_source(self._source, self._table)))
             target = read_ahead(read_target(self._session, self._target.engine, self._table))
             for expected, held in zip_longest(_windows(self._table, source), _windows(self._table, target)):
                 found.rows_in_target += held.num_rows if held is not None else 0

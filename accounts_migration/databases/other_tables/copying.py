@@ -94,22 +94,22 @@ def copy_table(
         refuse_tables_of_others([table], target)
         before = recorded(target.session, table.name)
         stands = kind_of_relation(target.session, target.engine, table.name) is not None
-        if not anew and before is not None and stands and _is_unchanged(before, table, origin, source, target):
+        if not anew and before is not None and stands and _is_unchanged(before, table, source, target):
             return _keep(before, table, target, snapshot)
         with _references_unchecked(target), Sieve(table, target.engine, int(max_reject_rate * table.rows)) as sieve:
             with target.session.transaction():
                 if stands:
                     _drop(table, target)
-                loaded = _load(table, origin, source, target, sieve, snapshot)
+                loaded = _load(table, source, target, sieve, snapshot)
             road: Literal["create", "replace"] = "replace" if stands else "create"
             return TableCopied(table.name, road, sieve.seen, loaded, sieve.rejected, dict(sieve.reasons))
 
 
-def _is_unchanged(before: Record, table: OtherTable, origin: Origin, source: Session, target: Target) -> bool:
+def _is_unchanged(before: Record, table: OtherTable, source: Session, target: Target) -> bool:
     if before.structure_digest != _digest(table.description) or count_rows(target.session, table.name) != before.loaded:
         return False
     content = _Content()
-    for rows in read_source(source, origin.engine, table):
+    for rows in read_source(source, table):
         content.add(rows)
     return content.hexdigest() == before.content_digest
 
@@ -149,13 +149,13 @@ def _drop(table: OtherTable, target: Target) -> None:
     session.execute(f"DROP TABLE {name}")
 
 
-def _load(table: OtherTable, origin: Origin, source: Session, target: Target, sieve: Sieve, snapshot: Snapshot) -> int:
+def _load(table: OtherTable, source: Session, target: Target, sieve: Sieve, snapshot: Snapshot) -> int:
     session, cells, content = target.session, cells_of(target.engine), _Content()
     session.execute(ddl.create_table(target.engine, table))
     stored = pa.schema([pa.field(column.name, cells.stored_type(column.type)) for column in table.columns])
 
     def parts() -> Iterator[pa.RecordBatch]:
-        for rows in sieve.passed(content.added(read_ahead(read_source(source, origin.engine, table)))):
+        for rows in sieve.passed(content.added(read_ahead(read_source(source, table)))):
             if not sieve.holds_too_many:
                 columns = zip(rows.columns, table.columns, strict=True)
                 encoded = [cells.encode(values, column.type) for values, column in columns]

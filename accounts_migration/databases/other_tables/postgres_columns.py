@@ -78,8 +78,8 @@ class Declared:
 
 
 def questions(declared: Declared) -> dict[str, str]:
-    """Return what must be known of a column to choose its form: name -> aggregate; `values` is how many there are."""
-    asked = {"values": "count({0})", **_QUESTIONS.get(declared.base, _QUESTIONS_OF_OTHERS)}
+    """Return what must be known of a column to choose its form: name -> aggregate."""
+    asked = _QUESTIONS.get(declared.base, _QUESTIONS_OF_OTHERS)
     return {name: sql.format(quoted(declared.name)) for name, sql in asked.items()}
 
 

@@ -158,7 +158,7 @@ class _Table:
 
     def found(self) -> FoundTable:
         rows, answers = self._answers()
-        columns = [self._column(one, rows, answers[one.name]) for one in self._declared]
+        columns = [self._column(one, answers[one.name]) for one in self._declared]
         keys = [*self._constraints(), *self._indexes()]
         for check in self._inspector.get_check_constraints(self._name):
             self._not_carried.append(
@@ -188,7 +188,7 @@ class _Table:
                 answers[name][question] = answer or 0
         return int(self._session.value(f"SELECT count(*) FROM {self._relation}")), answers
 
-    def _column(self, declared: Declared, rows: int, answers: Mapping[str, int]) -> FoundColumn:
+    def _column(self, declared: Declared, answers: Mapping[str, int]) -> FoundColumn:
         return FoundColumn(
             declared.name,
             declared.type,
@@ -196,7 +196,6 @@ class _Table:
             self._default(declared),
             {choice.type.form: choice for choice in choices(declared, answers)},
             empty=False,
-            nulls=answers["values"] < rows,
             longest=answers.get("longest", 0),
         )
 

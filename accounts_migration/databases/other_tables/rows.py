@@ -34,14 +34,14 @@ NUL, ENCODING = "NUL_CHARACTER", "INVALID_ENCODING"
 """The reasons of contract section 4 for which a row is rejected."""
 
 
-def read_source(session: Session, engine: str, table: OtherTable) -> Iterator[pa.RecordBatch]:
+def read_source(session: Session, table: OtherTable) -> Iterator[pa.RecordBatch]:
     """Yield all rows of the source, in `OtherTable.schema`.
 
     Raises:
         MigrationError: A value is not of the type that the inventory found for its column: it was written since.
     """
     readings = [column.reading for column in table.columns]
-    for rows in _read(session, engine, table, table.relation, readings):
+    for rows in _read(session, table, table.relation, readings):
         if pc.any(pc.not_equal(rows[ODD], 0)).as_py():
             raise MigrationError(
                 f"Cannot copy table {table.source}",
@@ -55,7 +55,7 @@ def read_target(session: Session, engine: str, table: OtherTable) -> Iterator[pa
     """Yield all rows of the target, in `OtherTable.schema` and the column ODD (int64)."""
     cells = cells_of(engine)
     readings = [cells.reading(quoted(column.name), column.type) for column in table.columns]
-    for rows in _read(session, engine, table, quoted(table.name), readings):
+    for rows in _read(session, table, quoted(table.name), readings):
         broken = undecodable_rows(rows.columns)
         yield _marked(rows, broken) if broken else rows
 
@@ -66,9 +66,7 @@ def _marked(rows: pa.RecordBatch, broken: Sequence[int]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([*map(sound, rows.columns[:-1]), odd], schema=rows.schema)
 
 
-def _read(
-    session: Session, engine: str, table: OtherTable, relation: str, readings: Sequence[Reading]
-) -> Iterator[pa.RecordBatch]:
+def _read(session: Session, table: OtherTable, relation: str, readings: Sequence[Reading]) -> Iterator[pa.RecordBatch]:
     schema = table.schema.append(pa.field(ODD, pa.int64()))
     odds = [reading.odd for reading in readings if reading.odd != "0"]
     # an expression may be nested a thousand times in SQLite, and each plus nests one

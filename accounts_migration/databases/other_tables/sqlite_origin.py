@@ -141,7 +141,6 @@ class _Table:
             default,
             {choice.type.form: choice for choice in choices(declared, observed)},
             empty=not observed.classes,
-            nulls=sum(observed.counts.values()) < observed.rows,
             longest=observed.answers.get("longest", 0),
         )
 

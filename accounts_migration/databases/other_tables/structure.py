@@ -58,7 +58,6 @@ class FoundColumn:
         default: Its default; None where there is none that can be carried.
         choices: What it may become: by the form, the first being the one that fits best.
         empty: Whether no row has a value there.
-        nulls: Whether a row has none.
         longest: The bytes of its longest value, at most; 0 for what is not text or bytes.
     """
 
@@ -68,7 +67,6 @@ class FoundColumn:
     default: Default | None
     choices: Mapping[Form, Choice]
     empty: bool
-    nulls: bool
     longest: int = 0
 
     @property
