@@ -13,7 +13,7 @@ from typing import Any
 from accounts_migration.databases.postgres_session import PostgresSession
 from accounts_migration.databases.postgres_target import open_session
 from accounts_migration.databases.postgres_url import display_name, with_database
-from accounts_migration.databases.target_schema import literal
+from accounts_migration.databases.target_schema import literal, quoted
 from accounts_migration.errors import MigrationError
 
 _MAINTENANCE = ("postgres", "template1")
@@ -60,14 +60,14 @@ def create_like(session: PostgresSession, name: str, model: str) -> None:
     if exists(session, model):
         about = _about(session, model)
         place = session.value("SELECT spcname::text FROM pg_tablespace WHERE oid = $1::oid", (about["dattablespace"],))
-        words += [f"TABLESPACE {identifier(place)}"] if place != "pg_default" else []
+        words += [f"TABLESPACE {quoted(place)}"] if place != "pg_default" else []
         words += [f"LC_COLLATE {literal(about['datcollate'])}", f"LC_CTYPE {literal(about['datctype'])}"]
         locale = literal(str(about.get("datlocale") or about.get("daticulocale")))
         words += {
             "i": [f"LOCALE_PROVIDER icu ICU_LOCALE {locale}"],
             "b": [f"LOCALE_PROVIDER builtin BUILTIN_LOCALE {locale}"],
         }.get(about.get("datlocprovider", "c"), [])
-    session.execute(f"CREATE DATABASE {identifier(name)} {' '.join(words)}")
+    session.execute(f"CREATE DATABASE {quoted(name)} {' '.join(words)}")
 
 
 def copy_properties(session: PostgresSession, model: str, name: str) -> list[str]:
@@ -93,9 +93,9 @@ def switch(session: PostgresSession, name: str, ready: str, kept: str) -> None:
     Raises:
         MigrationError: Their sessions cannot be ended, or the role lacks the right. Nothing was renamed.
     """
-    statements = [f"ALTER DATABASE {identifier(ready)} RENAME TO {identifier(name)}"]
+    statements = [f"ALTER DATABASE {quoted(ready)} RENAME TO {quoted(name)}"]
     if exists(session, name):
-        statements.insert(0, f"ALTER DATABASE {identifier(name)} RENAME TO {identifier(kept)}")
+        statements.insert(0, f"ALTER DATABASE {quoted(name)} RENAME TO {quoted(kept)}")
     deadline = time.monotonic() + _SECONDS_TO_SWITCH
     while True:
         _disconnect(session, name, ready)
@@ -136,13 +136,7 @@ def _disconnect(session: PostgresSession, name: str, ready: str) -> None:
 
 def drop(session: PostgresSession, name: str) -> None:
     """Drop a database, with the sessions in it."""
-    session.execute(f"DROP DATABASE IF EXISTS {identifier(name)} WITH (FORCE)")
-
-
-def identifier(name: str) -> str:
-    """Return a name as PostgreSQL takes it literally."""
-    escaped = name.replace('"', '""')
-    return f'"{escaped}"'
+    session.execute(f"DROP DATABASE IF EXISTS {quoted(name)} WITH (FORCE)")
 
 
 def shown(url: str, name: str) -> str:
@@ -166,12 +160,12 @@ def _settings(session: PostgresSession, model: str, name: str) -> Iterator[str]:
     )
     for role, setting in rows:
         key, _, value = setting.partition("=")
-        whose = f"ROLE {identifier(role)} IN DATABASE" if role else "DATABASE"
-        yield f"ALTER {whose} {identifier(name)} SET {key} TO {value if key in _LISTS else literal(value)}"
+        whose = f"ROLE {quoted(role)} IN DATABASE" if role else "DATABASE"
+        yield f"ALTER {whose} {quoted(name)} SET {key} TO {value if key in _LISTS else literal(value)}"
 
 
 def _grants(session: PostgresSession, model: str, name: str) -> Iterator[str]:
-    about, database = _about(session, model), identifier(name)
+    about, database = _about(session, model), quoted(name)
     yield f"ALTER DATABASE {database} CONNECTION LIMIT {int(about['datconnlimit'])}"
     grants = session.execute(
         "SELECT CASE a.grantee WHEN 0 THEN '' ELSE pg_get_userbyid(a.grantee)::text END, a.privilege_type,"
@@ -181,8 +175,8 @@ def _grants(session: PostgresSession, model: str, name: str) -> Iterator[str]:
     if grants:
         yield f"REVOKE ALL ON DATABASE {database} FROM PUBLIC"
     for grantee, privilege, grantable in grants:
-        to = identifier(grantee) if grantee else "PUBLIC"
+        to = quoted(grantee) if grantee else "PUBLIC"
         yield f"GRANT {privilege} ON DATABASE {database} TO {to}{' WITH GRANT OPTION' if grantable else ''}"
     # last: from then on this role may lack the right to the rest
     owner = session.value("SELECT pg_get_userbyid(datdba)::text FROM pg_database WHERE datname = $1", (model,))
-    yield f"ALTER DATABASE {database} OWNER TO {identifier(owner)}"
+    yield f"ALTER DATABASE {database} OWNER TO {quoted(owner)}"

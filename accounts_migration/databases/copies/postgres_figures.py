@@ -11,10 +11,9 @@ from pathlib import Path
 
 from accounts_migration.databases.books import FAMILIES
 from accounts_migration.databases.copies.figures import MEASURES, Figures, Migrated, TableFigures
-from accounts_migration.databases.copies.postgres_databases import identifier
 from accounts_migration.databases.copies.postgres_programs import Programs, run
 from accounts_migration.databases.postgres_session import PostgresSession
-from accounts_migration.databases.target_schema import ENTITIES, literal
+from accounts_migration.databases.target_schema import ENTITIES, literal, quoted
 
 # tables and filled materialized views, ours by their bare name; not those that an extension brings
 _TABLES = """
@@ -131,7 +130,7 @@ def proving(figures: Figures, schema: str) -> str:
     """Return the SQL that fails, within the transaction, unless every table of a schema holds what was backed up."""
     lines = []
     for name, one in figures.here.tables.items():
-        place = f"{identifier(schema)}.{identifier(name)}"
+        place = f"{quoted(schema)}.{quoted(name)}"
         sums = [
             f"coalesce(sum({column}) * {MEASURES[name][column]}, 0) = {total}" for column, total in one.totals.items()
         ]
