@@ -57,6 +57,7 @@ class Declared:
     not_null: bool
     is_generated: bool
     sequence: str | None
+    default: str | None
 
     @property
     def decimal(self) -> tuple[int | None, int]:

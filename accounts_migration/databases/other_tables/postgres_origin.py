@@ -73,6 +73,15 @@ _LEFT_BEHIND = {
     ),
 }
 
+_RELATIONS = (
+    "SELECT relname::text, relkind::text,"
+    " EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped),"
+    " CASE WHEN relispartition THEN (SELECT inhparent::regclass::text FROM pg_inherits WHERE inhrelid = c.oid) END"
+    f" FROM pg_class AS c WHERE relnamespace = {CURRENT_SCHEMA}"
+    " AND NOT EXISTS (SELECT 1 FROM pg_depend AS d WHERE d.objid = c.oid AND d.classid = 'pg_class'::regclass"
+    " AND d.deptype IN ('a', 'i', 'e') AND relkind = 'S') ORDER BY 1"
+)
+
 
 def find(session: Session, origin: Origin, besides: Collection[str]) -> Found:
     """Return the tables that are not in `besides`, and what is no table.
@@ -86,12 +95,7 @@ def find(session: Session, origin: Origin, besides: Collection[str]) -> Found:
     not_carried: list[NotCarried] = []
     tables = []
     with origin.reflected(snapshot) as inspector:
-        for name, kind, partition_of in session.execute(
-            "SELECT relname::text, relkind::text, CASE WHEN relispartition THEN (SELECT inhparent::regclass::text"
-            f" FROM pg_inherits WHERE inhrelid = c.oid) END FROM pg_class AS c WHERE relnamespace = {CURRENT_SCHEMA}"
-            " AND NOT EXISTS (SELECT 1 FROM pg_depend AS d WHERE d.objid = c.oid AND d.classid = 'pg_class'::regclass"
-            " AND d.deptype IN ('a', 'i', 'e') AND relkind = 'S') ORDER BY 1"
-        ):
+        for name, kind, has_columns, partition_of in session.execute(_RELATIONS):
             if name in besides or kind not in ("r", "p", *_NOT_TABLES):
                 continue
             if partition_of is not None:
@@ -99,7 +103,7 @@ def find(session: Session, origin: Origin, besides: Collection[str]) -> Found:
             elif kind in _NOT_TABLES:
                 word, why = _NOT_TABLES[kind]
                 not_carried.append(NotCarried(word, name, why))
-            elif not inspector.get_columns(name):
+            elif not has_columns:
                 not_carried.append(NotCarried("table", name, "it has no columns"))
             else:
                 tables.append(_Table(session, inspector, name, kind, not_carried).found())
@@ -115,7 +119,9 @@ _COLUMNS = (
     " UNION ALL SELECT attnum, typbasetype, CASE WHEN typtypmod < 0 THEN sizes ELSE typtypmod END"
     " FROM seen JOIN pg_type AS t ON t.oid = type WHERE typtype = 'd')"
     " SELECT attname::text, format_type(atttypid, atttypmod), typname::text, sizes::bigint, attnotnull,"
-    " attgenerated <> '', pg_get_serial_sequence($2, attname::text)"
+    " attgenerated <> '', pg_get_serial_sequence($2, attname::text),"
+    " coalesce((SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = attrelid AND adnum = attnum),"
+    " (SELECT typdefault FROM pg_type WHERE oid = atttypid))"
     " FROM pg_attribute AS a JOIN seen USING (attnum) JOIN pg_type AS t ON t.oid = type AND typtype <> 'd'"
     " WHERE attrelid = $1::text::regclass ORDER BY attnum"
 )
@@ -154,7 +160,6 @@ class _Table:
         self._relation = quoted(name) if kind == "p" else f"ONLY {quoted(name)}"
         rows = session.execute(_COLUMNS, (quoted(name), quoted(name)))
         self._declared = [Declared(*row) for row in rows]
-        self._reflected = {one["name"]: one for one in inspector.get_columns(name)}
 
     def found(self) -> FoundTable:
         rows, answers = self._answers()
@@ -201,13 +206,12 @@ class _Table:
 
     def _default(self, declared: Declared) -> defaults.Default | None:
         name = f"{self._name}.{declared.name}"
-        text = self._reflected[declared.name].get("default")
         if declared.is_generated:
             self._not_carried.append(NotCarried("generated column", name, "its values arrive, its expression does not"))
             return None
-        if text is None or defaults.is_null(text) or declared.sequence is not None:
+        if declared.default is None or defaults.is_null(declared.default) or declared.sequence is not None:
             return None
-        default = defaults.of_postgres(text)
+        default = defaults.of_postgres(declared.default)
         if default is None:
             self._not_carried.append(NotCarried("default", name, "it is an expression"))
         return default

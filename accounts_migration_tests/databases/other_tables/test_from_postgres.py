@@ -174,6 +174,22 @@ def test_a_schema_whose_name_must_be_quoted_is_read(quoted_schema_url: str, tmp_
     assert query(path, "SELECT * FROM t") == [(1, "a")]
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_type_that_nobody_knows_is_no_warning_and_a_domain_gives_its_default(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    run(
+        postgres_url,
+        "CREATE DOMAIN price AS numeric(6,2) NOT NULL DEFAULT 1.5",
+        "CREATE TABLE t (a point, b price, c price DEFAULT 2)",
+        "INSERT INTO t (a) VALUES ('(1,2)')",
+    )
+    done, path = carried(postgres_url, tmp_path)
+    assert (done.faults, done.inventory.not_carried) == ({}, ())
+    assert query(path, "SELECT * FROM t") == [("(1,2)", 1.5, 2)]
+    assert query(path, "SELECT name, dflt_value FROM pragma_table_info('t')") == [("a", None), ("b", "1.5"), ("c", "2")]
+
+
 def test_a_sequence_that_lags_behind_gives_no_number_twice(postgres_url: str, tmp_path: Path) -> None:
     run(postgres_url, "CREATE TABLE t (id serial PRIMARY KEY)", "INSERT INTO t VALUES (41)")
     done, _ = carried(postgres_url, tmp_path)
