@@ -70,6 +70,25 @@ def test_without_all_tables_it_is_refused_and_nothing_is_written(
     assert run_sql(there, "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == [(0,)]
 
 
+def test_the_children_of_a_row_that_the_target_cannot_hold_are_told_and_fail_the_copy(
+    here: Any, tmp_path: Path, new_target: Callable[[str, Path], str]
+) -> None:
+    origin = written(
+        tmp_path / "any.db",
+        """CREATE TABLE parent (id INTEGER PRIMARY KEY, name TEXT);
+        CREATE TABLE child (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES parent);
+        INSERT INTO parent VALUES (1, 'a'), (2, 'b' || char(0)), (3, 'c'), (4, 'd');
+        INSERT INTO child VALUES (10, 1), (11, 2);""",
+    )
+    there = new_target("postgresql", tmp_path)
+    assert here("copy", origin, there, "--all-tables").status == 1
+    again = here("copy", origin, there, "--all-tables", "--policy", "max_reject_rate=0.5")
+    assert again.status == 1
+    assert "child_parent_fkey: 0 rows have no parent in the source, 1 in the target" in again.err
+    # nobody did
+    assert "changed by somebody" not in again.err
+
+
 def test_some_of_our_tables_are_too_few(here: Any, tmp_path: Path) -> None:
     product = "product_id, product_name, product_type, interest_rate, transaction_fee, monthly_fee"
     script = f"CREATE TABLE product ({product}, min_balance_for_interest, created_at); CREATE TABLE customer (id)"

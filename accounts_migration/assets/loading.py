@@ -204,11 +204,11 @@ def _batch_to_load(entity: Entity, batch: str, rows: Staged, snapshot: Snapshot,
         excluded=manifest["excluded"],
         control_totals=json.dumps(manifest["control_totals"]),
         rows=(part.drop_columns(["batch"]) for part in rows.scan("rows", [batch])),
-        defects=_defects(entity, batch, rows),
+        defects=_defects(batch, rows),
     )
 
 
-def _defects(entity: Entity, batch: str, rows: Staged) -> Iterator[pa.RecordBatch]:
+def _defects(batch: str, rows: Staged) -> Iterator[pa.RecordBatch]:
     for part in rows.scan("defects", [batch]):
         yield part.select(DEFECT_SCHEMA.names)
 

@@ -45,12 +45,6 @@ def count_by_batch(session: Session, entity: str) -> dict[str, int]:
     return {batch: count for batch, count in sorted(counts.items()) if count}
 
 
-def count_by_value(session: Session, entity: str, column: str) -> dict[str, int]:
-    """Return the number of rows of the table for each value of a column."""
-    name = quoted(column)
-    return dict(session.execute(f"SELECT {name}, count(*) FROM {quoted(entity)} GROUP BY {name}"))  # our names
-
-
 def label_of(session: Session, month: object) -> str:
     """Return the batch that a selected month means; a row without a date, never ours, is undated."""
     return session.read_month(month) or UNDATED

@@ -112,10 +112,6 @@ class TargetReading(TargetEngine):
         )
         return {(batch, action, reason, reasons): count for batch, action, reason, reasons, count in rows}
 
-    def counts_by_value(self, entity: str, column: str) -> dict[str, int]:
-        """Return the number of rows that stand in the table, for each value of a column."""
-        return readings.count_by_value(self.session, entity, column)
-
     def latest_snapshot(self) -> Snapshot | None:
         """Return the snapshot of the batch that was loaded last; None before the first load."""
         recorded = self.recorded_batches()

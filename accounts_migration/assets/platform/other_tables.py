@@ -137,7 +137,7 @@ def _equal(compared: Sequence[TableCompared]) -> dg.AssetCheckResult:
 
 def _altered(copied: Mapping[str, TableCopied], compared: Iterable[TableCompared]) -> set[str]:
     """Return the tables that were kept, being equal in digest and number, yet hold other rows than were brought."""
-    return {one.table for one in compared if not one.is_equal and copied[one.table].road == "keep"}
+    return {one.table for one in compared if one.differences and copied[one.table].road == "keep"}
 
 
 _ROADS = {"create": "loaded", "replace": "loaded anew", "keep": "stand unchanged"}
