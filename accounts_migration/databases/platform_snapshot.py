@@ -122,6 +122,7 @@ def _of_postgres(session: PostgresSession, name: str, backup_dir: Path) -> tuple
     # rows that a policy hides from this role are not left out in silence: the server then refuses
     session.execute("SELECT set_config('row_security', 'off', false)")
     session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    _refuse_without_schema(session)
     exported = str(session.value("SELECT pg_export_snapshot()"))
     types = _types(session)
     wanted = PLATFORM_TABLES if any(_is_whole(table, types) for table in PLATFORM_TABLES) else []
@@ -140,6 +141,16 @@ def _of_postgres(session: PostgresSession, name: str, backup_dir: Path) -> tuple
         return tables, list(_unmigrated(session, types, wanted))
 
     return write_snapshot(name, backup_dir, wanted, fill, amend, "quick_check"), KeptState(session, exported)
+
+
+def _refuse_without_schema(session: Session) -> None:
+    # the catalogue would tell of no tables at all, and a copy of none would be called complete
+    if session.value("SELECT current_schema()::text") is None:
+        raise MigrationError(
+            session.what,
+            why="no schema is selected: the one that search_path names does not exist, or this role may not use it",
+            remedy="Grant it USAGE on the schema and SELECT on its tables, or name the right schema in search_path",
+        )
 
 
 def _types(session: Session) -> dict[str, dict[str, str]]:

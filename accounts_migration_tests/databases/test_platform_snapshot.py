@@ -183,6 +183,15 @@ def test_rows_that_a_role_may_not_see_are_not_left_out_in_silence(
     assert taken(postgres_url).tables["customer"].rows == 2
 
 
+def test_a_schema_that_a_role_may_not_use_is_not_taken_for_an_empty_one(
+    postgres_url: str, run_sql: RunSql, taken: Callable[[str], Snapshot]
+) -> None:
+    run_sql(postgres_url, *tables(), "REVOKE USAGE ON SCHEMA public FROM public", "CREATE ROLE stranger LOGIN")
+    with pytest.raises(MigrationError, match="no schema is selected") as caught:
+        taken(postgres_url.replace("//postgres@", "//stranger@"))
+    assert "Grant it USAGE on the schema and SELECT on its tables" in str(caught.value)
+
+
 def test_missing_tables_and_columns_of_postgresql_are_named(
     postgres_url: str, run_sql: RunSql, taken: Callable[[str], Snapshot], tmp_path: Path
 ) -> None:
