@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from accounts_migration.databases.other_tables import Inventory, finish
+from accounts_migration.databases.sql_text import quoted
 from accounts_migration.databases.target import Target
-from accounts_migration.databases.target_schema import quoted
 from accounts_migration.entities import PLATFORM_ENTITIES
 from accounts_migration.instance import open_instance
 from accounts_migration.legacy_values import as_text

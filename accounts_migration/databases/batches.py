@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from accounts_migration.databases.books import Books
-from accounts_migration.databases.target_schema import key_of, quoted
+from accounts_migration.databases.sql_text import quoted
+from accounts_migration.databases.target_schema import key_of
 from accounts_migration.errors import MigrationError
 
 ALL = "all"

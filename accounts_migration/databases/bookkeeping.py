@@ -14,15 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from accounts_migration.databases.session import Parameter, Session
-from accounts_migration.databases.target_schema import (
-    TABLES,
-    Kind,
-    canonical_schema,
-    column_names,
-    kind_of,
-    quoted,
-    selected,
-)
+from accounts_migration.databases.sql_text import quoted
+from accounts_migration.databases.target_schema import TABLES, Kind, canonical_schema, column_names, kind_of, selected
 from accounts_migration.errors import MigrationError
 
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from accounts_migration.databases.legacy_source import LegacyTable, batch_expression, in_batches, open_read_only, quoted
+from accounts_migration.databases.legacy_source import LegacyTable, batch_expression, in_batches, open_read_only
+from accounts_migration.databases.sql_text import quoted
 from accounts_migration.legacy_values import LegacyValue, UndecodableText
 
 _SPLIT = 1_000_000

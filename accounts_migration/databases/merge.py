@@ -16,7 +16,8 @@ from accounts_migration.databases.bookkeeping import loaded_by_batch, lower_load
 from accounts_migration.databases.books import Books
 from accounts_migration.databases.readings import count_by_batch, label_of
 from accounts_migration.databases.session import Session
-from accounts_migration.databases.target_schema import children_of, column_names, key_of, quoted, selected
+from accounts_migration.databases.sql_text import quoted
+from accounts_migration.databases.target_schema import children_of, column_names, key_of, selected
 from accounts_migration.errors import MigrationError
 
 _INCOMING = "migration_incoming"

@@ -24,9 +24,10 @@ from accounts_migration.databases.postgres_url import display_name
 from accounts_migration.databases.schema_versions.known import VERSION_TABLE
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.snapshot import Contents, Snapshot, take_snapshot, write_snapshot
+from accounts_migration.databases.sql_text import quoted
 from accounts_migration.databases.sqlite_session import SqliteSession
 from accounts_migration.databases.target import target_path
-from accounts_migration.databases.target_schema import ENTITIES, column_names, quoted
+from accounts_migration.databases.target_schema import ENTITIES, column_names
 from accounts_migration.errors import MigrationError
 from accounts_migration.legacy_values import LegacyValue, UndecodableText
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from accounts_migration.databases.session import Session
-from accounts_migration.databases.target_schema import CENTS, key_of, quoted
+from accounts_migration.databases.sql_text import quoted
+from accounts_migration.databases.target_schema import CENTS, key_of
 
 EXAMPLES = 5
 

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from accounts_migration.databases.inexact_cells import INEXACT, Notes, notes_column
-from accounts_migration.databases.target_schema import TABLES, WHOLE_DIGITS_OF_MONEY, Kind, kind_of, quoted
+from accounts_migration.databases.sql_text import quoted
+from accounts_migration.databases.target_schema import TABLES, WHOLE_DIGITS_OF_MONEY, Kind, kind_of
 
 _DECIMAL = {Kind.MONEY: pa.decimal128(WHOLE_DIGITS_OF_MONEY + 2, 2), Kind.RATE: pa.decimal128(9, 6)}
 

@@ -13,7 +13,7 @@ from adbc_driver_manager import dbapi
 from adbc_driver_postgresql import StatementOptions
 
 from accounts_migration.databases.session import ConstraintViolated, Parameter, Session
-from accounts_migration.databases.target_schema import quoted
+from accounts_migration.databases.sql_text import quoted
 from accounts_migration.errors import MigrationError
 
 CURRENT_SCHEMA = "quote_ident(current_schema())::regnamespace"

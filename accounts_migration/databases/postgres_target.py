@@ -36,17 +36,10 @@ from accounts_migration.databases.postgres_url import display_name, parameter, w
 from accounts_migration.databases.provisioning import Provisioning, Throughput
 from accounts_migration.databases.schema_versions.known import HEAD, VERSION_TABLE, stamp
 from accounts_migration.databases.session import ConstraintViolated, Session
+from accounts_migration.databases.sql_text import quoted
 from accounts_migration.databases.structure import FoundColumn, FoundTable, refuse_incompatible
 from accounts_migration.databases.target_interface import MOST_KEYS_NAMED, Target, constraint_broken
-from accounts_migration.databases.target_schema import (
-    ENTITIES,
-    TABLES,
-    Kind,
-    build_tables,
-    entity_indexes,
-    key_of,
-    quoted,
-)
+from accounts_migration.databases.target_schema import ENTITIES, TABLES, Kind, build_tables, entity_indexes, key_of
 from accounts_migration.databases.upkeep import Work
 from accounts_migration.errors import MigrationError
 

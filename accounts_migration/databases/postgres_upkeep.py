@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 from accounts_migration.databases.postgres_session import CURRENT_SCHEMA
 from accounts_migration.databases.session import Session
-from accounts_migration.databases.target_schema import TABLES, quoted
+from accounts_migration.databases.sql_text import quoted
+from accounts_migration.databases.target_schema import TABLES
 from accounts_migration.databases.upkeep import Work
 from accounts_migration.errors import MigrationError
 

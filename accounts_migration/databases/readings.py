@@ -8,15 +8,8 @@ from typing import Any
 
 from accounts_migration.databases.batches import ALL, DATE_COLUMN, PARTITIONED, UNDATED
 from accounts_migration.databases.session import Session
-from accounts_migration.databases.target_schema import (
-    ENTITIES,
-    TABLES,
-    key_of,
-    kind_of,
-    parents_of,
-    quoted,
-    selected,
-)
+from accounts_migration.databases.sql_text import quoted
+from accounts_migration.databases.target_schema import ENTITIES, TABLES, key_of, kind_of, parents_of, selected
 
 _GROUPS = {"account": ("product_id", "status"), "transaction": ("transaction_type",)}
 _AMOUNTS = {"account": ("balance",), "transaction": ("amount", "balance_after")}

@@ -17,14 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from accounts_migration.databases.legacy_source import (
-    LegacyTable,
-    dominant_classes,
-    open_read_only,
-    quoted,
-    row_id_name,
-)
+from accounts_migration.databases.legacy_source import LegacyTable, dominant_classes, open_read_only, row_id_name
 from accounts_migration.databases.legacy_source.opening import read_only_uri
+from accounts_migration.databases.sql_text import quoted
 from accounts_migration.streams import read_ahead
 
 ROWS_AT_ONCE = 16_384

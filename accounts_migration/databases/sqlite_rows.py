@@ -20,7 +20,8 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from accounts_migration.databases.inexact_cells import INEXACT, Notes, notes_column
-from accounts_migration.databases.target_schema import TABLES, WHOLE_DIGITS_OF_MONEY, Kind, kind_of, quoted
+from accounts_migration.databases.sql_text import quoted
+from accounts_migration.databases.target_schema import TABLES, WHOLE_DIGITS_OF_MONEY, Kind, kind_of
 
 _FIRST_VALUE = {Kind.MONEY: "0.0", Kind.RATE: "0.0", Kind.COUNT: "0"}
 _FORM = {

@@ -11,7 +11,8 @@ import adbc_driver_sqlite
 from adbc_driver_manager import dbapi
 
 from accounts_migration.databases.session import ConstraintViolated, Parameter, Session
-from accounts_migration.databases.target_schema import TABLES, quoted
+from accounts_migration.databases.sql_text import quoted
+from accounts_migration.databases.target_schema import TABLES
 from accounts_migration.errors import MigrationError
 
 ROWS_PER_READ = 32_768

@@ -13,8 +13,9 @@ from adbc_driver_sqlite import dbapi as sqlite_dbapi
 
 from accounts_migration.databases.schema_versions import comparison
 from accounts_migration.databases.session import Session
+from accounts_migration.databases.sql_text import quoted
 from accounts_migration.databases.sqlite_session import SqliteSession
-from accounts_migration.databases.target_schema import TABLES, quoted
+from accounts_migration.databases.target_schema import TABLES
 
 _CHECK = re.compile(r"""(?:CONSTRAINT\s+"?(\w+)"?\s+)?CHECK\s*\(""", re.IGNORECASE)
 

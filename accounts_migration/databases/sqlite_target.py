@@ -43,18 +43,11 @@ from accounts_migration.databases.provisioning import (
 )
 from accounts_migration.databases.schema_versions.known import HEAD, VERSION_TABLE, stamp
 from accounts_migration.databases.session import Session
+from accounts_migration.databases.sql_text import quoted
 from accounts_migration.databases.sqlite_session import SqliteSession
 from accounts_migration.databases.structure import FoundColumn, FoundTable, refuse_incompatible
 from accounts_migration.databases.target_interface import MOST_KEYS_NAMED, Target, constraint_broken
-from accounts_migration.databases.target_schema import (
-    ENTITIES,
-    TABLES,
-    Kind,
-    build_tables,
-    entity_indexes,
-    parents_of,
-    quoted,
-)
+from accounts_migration.databases.target_schema import ENTITIES, TABLES, Kind, build_tables, entity_indexes, parents_of
 from accounts_migration.databases.upkeep import Work
 from accounts_migration.errors import MigrationError
 

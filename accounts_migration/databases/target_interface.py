@@ -31,6 +31,7 @@ from accounts_migration.databases.loads import BatchLoaded, BatchToLoad, Rehears
 from accounts_migration.databases.locks import held_once
 from accounts_migration.databases.merge import Changes, foreign_rows, merge
 from accounts_migration.databases.schema_versions.known import HEAD, VERSION_TABLE, other_version, version_of
+from accounts_migration.databases.sql_text import quoted
 from accounts_migration.databases.target_reading import TargetReading
 from accounts_migration.databases.target_schema import (
     ENTITIES,
@@ -40,7 +41,6 @@ from accounts_migration.databases.target_schema import (
     entity_indexes,
     key_of,
     kind_of,
-    quoted,
 )
 from accounts_migration.databases.upkeep import Optimised, taken
 from accounts_migration.errors import MigrationError

@@ -17,13 +17,9 @@ from accounts_migration.databases.bookkeeping import (
     RecordedBatch,
     Snapshot,
 )
+from accounts_migration.databases.sql_text import literal, quoted
 from accounts_migration.databases.target_engine import TargetEngine
-from accounts_migration.databases.target_schema import (
-    TABLES,
-    key_of,
-    literal,
-    quoted,
-)
+from accounts_migration.databases.target_schema import TABLES, key_of
 from accounts_migration.errors import MigrationError
 
 

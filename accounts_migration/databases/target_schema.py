@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from accounts_migration.databases.books import COPY, MIGRATION, Books
+from accounts_migration.databases.sql_text import quoted
 
 ENTITIES = ("product", "customer", "account", "transaction")
 """The entities, parents before children: the order in which they are loaded."""
@@ -294,16 +295,6 @@ def _bookkeeping_tables(metadata: sa.MetaData, books: Books) -> list[sa.Table]:
 
 TABLES = build_tables()
 """For reading names, kinds and keys; who compiles DDL builds tables of their own (`build_tables`)."""
-
-
-def quoted(identifier: str) -> str:
-    """Return an SQL identifier in double quotes."""
-    return '"' + identifier.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """Return a text as SQL."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def entity_indexes(engine: str) -> list[sa.Index]:

@@ -41,7 +41,7 @@ from accounts_migration.databases.files import written_aside
 from accounts_migration.databases.postgres_session import PostgresSession, lock_number
 from accounts_migration.databases.postgres_target import open_session
 from accounts_migration.databases.postgres_url import display_name, parameter, with_database
-from accounts_migration.databases.target_schema import literal
+from accounts_migration.databases.sql_text import literal
 from accounts_migration.errors import MigrationError
 
 FILE = "target.dump"

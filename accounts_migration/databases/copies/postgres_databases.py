@@ -13,7 +13,7 @@ from typing import Any
 from accounts_migration.databases.postgres_session import PostgresSession
 from accounts_migration.databases.postgres_target import open_session
 from accounts_migration.databases.postgres_url import display_name, with_database
-from accounts_migration.databases.target_schema import literal, quoted
+from accounts_migration.databases.sql_text import literal, quoted
 from accounts_migration.errors import MigrationError
 
 _MAINTENANCE = ("postgres", "template1")

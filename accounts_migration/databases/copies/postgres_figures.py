@@ -13,7 +13,8 @@ from accounts_migration.databases.books import FAMILIES
 from accounts_migration.databases.copies.figures import MEASURES, Figures, Migrated, TableFigures
 from accounts_migration.databases.copies.postgres_programs import Programs, run
 from accounts_migration.databases.postgres_session import PostgresSession
-from accounts_migration.databases.target_schema import ENTITIES, literal, quoted
+from accounts_migration.databases.sql_text import literal, quoted
+from accounts_migration.databases.target_schema import ENTITIES
 
 # tables and filled materialized views, ours by their bare name; not those that an extension brings
 _TABLES = """

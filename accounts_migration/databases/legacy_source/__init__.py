@@ -16,10 +16,10 @@ from accounts_migration.databases.legacy_source.structure import (
     find_unmigrated,
     has_unique_key,
     incomplete,
-    quoted,
     refuse_incomplete_structure,
     row_id_name,
 )
+from accounts_migration.databases.sql_text import quoted
 
 __all__ = [
     "LegacyTable",

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from accounts_migration.databases.legacy_source.structure import LegacyTable, quoted
+from accounts_migration.databases.legacy_source.structure import LegacyTable
+from accounts_migration.databases.sql_text import literal, quoted
 
 UNDATED = "undated"
 FIRST_YEAR, LAST_YEAR = 1900, 2100
@@ -34,11 +35,7 @@ def batch_expression(table: LegacyTable) -> str:
 
 def in_batches(table: LegacyTable, batches: Sequence[str]) -> str:
     """Return the SQL condition that a row belongs to one of the batches."""
-    return f"{batch_expression(table)} IN ({_literals(batches)})"
-
-
-def _literals(texts: Sequence[str]) -> str:
-    return ", ".join("'" + text.replace("'", "''") + "'" for text in texts)
+    return f"{batch_expression(table)} IN ({', '.join(map(literal, batches))})"
 
 
 def count_by_batch(connection: sqlite3.Connection, table: LegacyTable) -> dict[str, int]:

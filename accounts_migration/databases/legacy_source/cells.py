@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from accounts_migration.databases.legacy_source.structure import quoted
+from accounts_migration.databases.sql_text import quoted
 from accounts_migration.legacy_values import LegacyValue, UndecodableText
 
 # hex() gives the bytes of TEXT as the file holds them, which may be UTF-16

@@ -24,7 +24,8 @@ from accounts_migration.databases.legacy_source.cells import (
     undecodable_rows,
 )
 from accounts_migration.databases.legacy_source.opening import open_read_only, read_only_uri
-from accounts_migration.databases.legacy_source.structure import LegacyTable, quoted
+from accounts_migration.databases.legacy_source.structure import LegacyTable
+from accounts_migration.databases.sql_text import quoted
 from accounts_migration.legacy_values import LegacyValue, UndecodableText, source_row_json
 from accounts_migration.streams import one_after_the_other
 

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from accounts_migration.databases.sql_text import quoted
 from accounts_migration.errors import MigrationError
 
 _ROW_ID_NAMES = ("rowid", "_rowid_", "oid")
@@ -39,11 +40,6 @@ class Unmigrated:
         if self.column:
             return f"{self.table}.{self.column}, {self.values:,} non-null values"
         return f"table {self.table}, {self.values:,} rows"
-
-
-def quoted(identifier: str) -> str:
-    """Return an SQL identifier in double quotes."""
-    return '"' + identifier.replace('"', '""') + '"'
 
 
 def refuse_incomplete_structure(connection: sqlite3.Connection, tables: Sequence[LegacyTable]) -> None:

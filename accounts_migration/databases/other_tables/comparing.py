@@ -29,8 +29,8 @@ from accounts_migration.databases.other_tables.records import kind_of_relation, 
 from accounts_migration.databases.other_tables.rows import ODD, Sieve, read_source, read_target
 from accounts_migration.databases.other_tables.structure import Inventory, OtherTable
 from accounts_migration.databases.session import Session
+from accounts_migration.databases.sql_text import literal, quoted
 from accounts_migration.databases.target_interface import Target
-from accounts_migration.databases.target_schema import literal, quoted
 from accounts_migration.streams import read_ahead
 
 MISSING, UNEXPECTED, DIFFERENT = "MISSING_IN_TARGET", "UNEXPECTED_IN_TARGET", "DIFFERENT"

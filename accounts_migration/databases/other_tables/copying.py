@@ -38,8 +38,8 @@ from accounts_migration.databases.other_tables.records import (
 from accounts_migration.databases.other_tables.rows import BATCH, Sieve, read_source
 from accounts_migration.databases.other_tables.structure import OtherTable
 from accounts_migration.databases.session import Session
+from accounts_migration.databases.sql_text import literal, quoted
 from accounts_migration.databases.target_interface import Target
-from accounts_migration.databases.target_schema import literal, quoted
 from accounts_migration.errors import MigrationError
 from accounts_migration.streams import read_ahead
 

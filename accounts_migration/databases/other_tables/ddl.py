@@ -6,7 +6,8 @@ Here: statements, for both engines. Not here: when they are run (`copying`, `fin
 from collections.abc import Iterator, Sequence
 
 from accounts_migration.databases.other_tables.structure import Key, OtherTable, Reference
-from accounts_migration.databases.target_schema import quoted, selected
+from accounts_migration.databases.sql_text import quoted
+from accounts_migration.databases.target_schema import selected
 
 
 def create_table(engine: str, table: OtherTable) -> str:

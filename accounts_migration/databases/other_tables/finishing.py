@@ -11,8 +11,8 @@ from accounts_migration.databases.other_tables.records import kind_of_relation, 
 from accounts_migration.databases.other_tables.structure import Inventory, Key, OtherTable, Reference
 from accounts_migration.databases.postgres_session import CURRENT_SCHEMA
 from accounts_migration.databases.session import Session
+from accounts_migration.databases.sql_text import literal, quoted
 from accounts_migration.databases.target_interface import Target
-from accounts_migration.databases.target_schema import literal, quoted
 from accounts_migration.errors import MigrationError
 
 LARGEST_INTEGER = 2**63 - 1

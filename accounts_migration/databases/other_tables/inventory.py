@@ -27,7 +27,8 @@ from accounts_migration.databases.other_tables.structure import (
     Reference,
 )
 from accounts_migration.databases.session import Session
-from accounts_migration.databases.target_schema import ENTITIES, TABLES, key_of, quoted
+from accounts_migration.databases.sql_text import quoted
+from accounts_migration.databases.target_schema import ENTITIES, TABLES, key_of
 from accounts_migration.errors import MigrationError
 
 # one less than SQLite allows: a row is read with a column beside its own

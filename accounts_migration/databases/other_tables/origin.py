@@ -20,8 +20,8 @@ from accounts_migration.databases.legacy_source.opening import read_only_uri, re
 from accounts_migration.databases.postgres_target import open_session
 from accounts_migration.databases.postgres_url import display_name
 from accounts_migration.databases.session import Session
+from accounts_migration.databases.sql_text import literal
 from accounts_migration.databases.sqlite_session import SqliteSession
-from accounts_migration.databases.target_schema import literal
 from accounts_migration.errors import MigrationError
 
 _SETTINGS = {

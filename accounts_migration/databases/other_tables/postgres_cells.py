@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from accounts_migration.databases.other_tables.defaults import Default, fitting
 from accounts_migration.databases.other_tables.forms import MOST_DIGITS, ColumnType, Form, Reading
-from accounts_migration.databases.target_schema import literal
+from accounts_migration.databases.sql_text import literal
 
 _NOW = "(CURRENT_TIMESTAMP AT TIME ZONE 'UTC')"
 _SECOND = f"date_trunc('second', {_NOW})"

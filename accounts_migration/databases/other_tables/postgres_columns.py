@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from accounts_migration.databases.other_tables import postgres_cells
 from accounts_migration.databases.other_tables.forms import EXACT_DIGITS, ColumnType, Form, Reading
 from accounts_migration.databases.other_tables.structure import Choice
-from accounts_migration.databases.target_schema import quoted
+from accounts_migration.databases.sql_text import quoted
 
 _FORMS = {
     **dict.fromkeys(("int2", "int4", "int8", "oid"), Form.INTEGER),

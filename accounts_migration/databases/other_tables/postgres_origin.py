@@ -25,7 +25,7 @@ from accounts_migration.databases.other_tables.structure import (
 )
 from accounts_migration.databases.postgres_session import CURRENT_SCHEMA
 from accounts_migration.databases.session import Session
-from accounts_migration.databases.target_schema import literal, quoted
+from accounts_migration.databases.sql_text import literal, quoted
 
 _QUESTIONS_PER_SCAN = 500
 _NOT_TABLES = {

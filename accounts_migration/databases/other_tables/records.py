@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from accounts_migration.databases.other_tables.structure import OtherTable
 from accounts_migration.databases.postgres_session import CURRENT_SCHEMA
 from accounts_migration.databases.session import Session
+from accounts_migration.databases.sql_text import literal, quoted
 from accounts_migration.databases.target_interface import Target
-from accounts_migration.databases.target_schema import literal, quoted
 from accounts_migration.errors import MigrationError
 
 

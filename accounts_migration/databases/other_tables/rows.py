@@ -20,8 +20,9 @@ from accounts_migration.databases.other_tables.forms import Form, Reading
 from accounts_migration.databases.other_tables.sqlite_cells import FIRST_CELL
 from accounts_migration.databases.other_tables.structure import OtherTable, in_parts
 from accounts_migration.databases.session import Session
+from accounts_migration.databases.sql_text import quoted
 from accounts_migration.databases.sqlite_session import SqliteSession
-from accounts_migration.databases.target_schema import canonical_schema, quoted
+from accounts_migration.databases.target_schema import canonical_schema
 from accounts_migration.errors import MigrationError
 from accounts_migration.legacy_values import LegacyValue, UndecodableText, as_text, source_row_json
 

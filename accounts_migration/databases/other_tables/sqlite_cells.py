@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from accounts_migration.databases.other_tables.defaults import Default, fitting
 from accounts_migration.databases.other_tables.forms import EXACT_DIGITS, LARGEST_EXACT_REAL, ColumnType, Form, Reading
-from accounts_migration.databases.target_schema import literal
+from accounts_migration.databases.sql_text import literal
 
 FIRST_CELL = {pa.int64(): "0", pa.float64(): "0.0", pa.string(): "''", pa.binary(): "x''"}
 """The SQL of a cell that fixes a column's type: the driver takes it from what it sees first."""

@@ -18,7 +18,7 @@ from accounts_migration.databases.other_tables.forms import (
     Reading,
 )
 from accounts_migration.databases.other_tables.structure import Choice
-from accounts_migration.databases.target_schema import quoted
+from accounts_migration.databases.sql_text import quoted
 
 CLASSES = ("integer", "real", "text", "blob")
 """SQLite's storage classes but that of NULL."""

@@ -23,7 +23,7 @@ from accounts_migration.databases.other_tables.structure import (
     in_parts,
 )
 from accounts_migration.databases.session import Session
-from accounts_migration.databases.target_schema import quoted
+from accounts_migration.databases.sql_text import quoted
 
 _COLUMNS_PER_SCAN = 50
 _WHY = {
