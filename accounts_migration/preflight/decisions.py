@@ -15,10 +15,19 @@ from accounts_migration.preflight.window import parse_window
 
 
 def volume(at: Situation) -> Item:
-    """Look for the plan."""
+    """Look for the plan, and whether a migration by it would be refused for its rejects."""
     plan = at.plan
     if plan is None:
         return Item(items.VOLUME, Verdict.failed, at.lacks_plan, ASSESS)
+    refused = [f"{one.entity} {one.rejected:,}" for one in plan.outcomes if not one.is_accepted]
+    if refused:
+        return Item(
+            items.VOLUME,
+            Verdict.failed,
+            "a migration would be refused, more rows are rejected than max_reject_rate allows: " + ", ".join(refused),
+            "Mend the source, or allow such rows by the policy max_reject_rate, and assess again",
+            {"plan": plan.digest},
+        )
     tier = plan.recommendation
     return Item(
         items.VOLUME,

@@ -19,6 +19,7 @@ from accounts_migration.assessment.planning import make_plan
 from accounts_migration.assessment.records import findings_folder, write_finding
 from accounts_migration.assessment.volumes import count_volumes
 from accounts_migration.databases.target import open_target
+from accounts_migration.entities.policies import Policies
 from accounts_migration.errors import MigrationError
 from accounts_migration.preflight import decisions, items
 from accounts_migration.preflight.checklist import refuse_failed, space, whole_checklist
@@ -29,10 +30,11 @@ from accounts_migration.settings import Settings
 
 
 class Ready:
-    """A source, an empty target, a snapshot and a plan."""
+    """A source, an empty target, a snapshot and a plan; the source's defects are allowed."""
 
     def __init__(self, folder: Path, target: str, source: Path) -> None:
-        self.settings = Settings(source_db=source, target_db=target, migration_home=folder / "home")
+        allowing = Policies(max_reject_rate=1)
+        self.settings = Settings(source_db=source, target_db=target, migration_home=folder / "home", policies=allowing)
         self.legacy = LegacyResource(source, self.settings.backups, self.settings.migration_home)
         self.target = TargetResource(target)
         self.backups = BackupResource(self.target, self.settings.backups, None, 30)
@@ -250,6 +252,20 @@ def test_a_change_of_the_source_or_of_the_policies_makes_the_plan_stale(
         assert decisions.volume(at).finding == f"the {what} changed since the plan was made"
         assert decisions.approval(at).finding == f"nothing can be approved: the {what} changed since the plan was made"
         assert (decisions.volume(at).blocks, decisions.approval(at).blocks) == (True, True)
+
+
+def test_a_plan_of_a_migration_that_would_be_refused_is_not_ready(
+    tmp_path: Path, write_legacy: Any, new_legacy_rows: Any
+) -> None:
+    made = Ready(tmp_path, str(tmp_path / "target.db"), write_legacy(tmp_path / "legacy.db", new_legacy_rows()))
+    made.settings = made.settings.model_copy(update={"policies": Policies()})
+    made.assess()
+    item = decisions.volume(made.situation)
+    assert (item.verdict, item.finding) == (
+        Verdict.failed,
+        "a migration would be refused, more rows are rejected than max_reject_rate allows: "
+        "customer 1, account 1, transaction 3",
+    )
 
 
 def test_a_plan_that_cannot_be_read_is_none(tmp_path: Path, write_legacy: Any, new_legacy_rows: Any) -> None:
