@@ -6,6 +6,7 @@ Here: tables and sentences. Not here: what they report (`accounts_migration.migr
 import json
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -89,13 +90,14 @@ def show_outcome(outcome: Outcome, log: Path, verb: str) -> None:
 
 def _following(outcome: Outcome) -> Iterator[tuple[str, str]]:
     """Yield where the report is, or the command that writes it, and the one that lists the defects."""
-    yield "defects", f"accounts-migration defects {'--copy ' if outcome.is_copy else ''}{outcome.target}"
+    target = shlex.quote(outcome.target)
+    yield "defects", f"accounts-migration defects {'--copy ' if outcome.is_copy else ''}{target}"
     if outcome.is_copy and outcome.success and not outcome.report:
         yield "report", "none: there is no Account Processing System in the database that was copied"
     elif outcome.is_copy:
         yield from ((name, str(outcome.report[name])) for name in _REPORT_FILES if name in outcome.report)
     else:
-        yield "report", f"accounts-migration report {outcome.target}"
+        yield "report", f"accounts-migration report {target}"
 
 
 def show_report(outcome: Outcome, log: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def test_a_copy_writes_its_report_and_names_what_comes_next(
     for line in (f"page {page}", f"sha256 of the page {sums[0]}", f"twin {twin}", f"sha256 of the twin {sums[1]}"):
         assert line in said.lines
     [hint] = [line for line in said.lines if line.startswith("defects ")]
-    assert hint == f"defects accounts-migration defects --copy {target_url}"
+    assert hint == f"defects accounts-migration defects --copy {shlex.quote(target_url)}", "fit for a shell"
     assert "accounts-migration report" not in said.out
     [notice] = [json.loads(body) for _, _, body in server.requests]
     assert (notice["what"], notice["verdict"], notice["where"]) == ("copy", "COPIED", found["target"]["name"])
