@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from accounts_migration.databases.postgres_url import postgres_url
@@ -178,11 +179,11 @@ def load_settings(policies: Mapping[str, Any] | None = None, **values: Any) -> S
     except ValidationError as error:
         prefix = PostgresSettings.model_config["env_prefix"] if error.title == PostgresSettings.__name__ else ""
         problems = "; ".join(
-            f"{prefix.lower()}{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            f"{prefix.lower()}{'.'.join(str(part) for part in problem['loc'])}: {_told(problem)}"
             for problem in error.errors()
         )
         raise UsageError(
-            "A setting is not allowed", why=problems, remedy="See the table of settings in the README"
+            "A setting is not allowed", why=problems, remedy="See the tables of settings and policies in the README"
         ) from error
     except (SettingsError, UnicodeDecodeError) as error:
         raise UsageError(
@@ -190,6 +191,11 @@ def load_settings(policies: Mapping[str, Any] | None = None, **values: Any) -> S
             why=str(error),
             remedy="Check the environment and .env; POLICIES is none of them",
         ) from error
+
+
+def _told(problem: ErrorDetails) -> str:
+    """Return what is wrong with a value; settings of other programs stand beside ours, policies are ours alone."""
+    return "there is no such policy" if problem["type"] == "extra_forbidden" else problem["msg"]
 
 
 def _with_addresses(settings: Settings) -> Settings:
