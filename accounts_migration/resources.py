@@ -313,11 +313,12 @@ def recorded_snapshot(database: Target, purpose: str) -> RecordedSnapshot:
         purpose: What it is wanted for, a verb.
 
     Raises:
-        MigrationError: Nothing was migrated, or copied, into it.
+        MigrationError: Nothing was migrated, or copied, into it, or `Target.examine` refuses it.
     """
-    recorded = database.latest_snapshot() if database.examine() else None
+    recorded = database.latest_snapshot() if database.has_books() else None
     if recorded is None:
         raise nothing_recorded(database, purpose)
+    database.examine()
     return recorded
 
 

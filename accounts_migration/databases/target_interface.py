@@ -100,6 +100,18 @@ class Target(TargetReading):
             ddl += [CreateTable(table), *map(CreateIndex, indexes)]
         return [str(one.compile(dialect=self._dialect)).strip() for one in ddl]
 
+    def has_books(self) -> bool:
+        """Return whether the bookkeeping tables stand; whose rows stand beside them is not looked at.
+
+        Raises:
+            MigrationError: It is at another version, or a table is not compatible.
+        """
+        self.refuse_other_version()
+        return self._are_books_among(self._incompatible_or_found())
+
+    def _are_books_among(self, found: Iterable[str]) -> bool:
+        return set(self.books.tables) <= set(found)
+
     def examine(self) -> bool:
         """Find out, writing nothing, whether this target can be migrated into.
 
@@ -112,8 +124,7 @@ class Target(TargetReading):
         """
         self.refuse_other_version()
         found = self._incompatible_or_found()
-        recorded = set(self.books.tables) <= set(found)
-        if recorded:
+        if self._are_books_among(found):
             self.refuse_foreign_rows(ENTITIES)
             return True
         for entity in ENTITIES:

@@ -13,7 +13,8 @@ import dagster as dg
 import pytest
 
 from accounts_migration.cli import app_main
-from accounts_migration_tests.commands import SETTING_NAMES, write_bank
+from accounts_migration.databases.target import open_target
+from accounts_migration_tests.commands import SETTING_NAMES, change, write_bank
 from accounts_migration_tests.conftest import write_legacy
 from accounts_migration_tests.reports.conftest import PASSWORD
 
@@ -143,6 +144,24 @@ def test_what_cannot_be_reported_on(case: str, tmp_path: Path, here: Here) -> No
     assert PASSWORD not in said.out + said.err
     assert not (tmp_path / "none.db").exists()
     assert (tmp_path / "text.txt").read_text() == "no database at all\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "deed"),
+    [(("report",), "report on"), (("verify", "legacy.db"), "verify"), (("finish",), "finish")],
+)
+def test_a_database_that_a_copy_alone_has_filled_holds_no_migration(
+    words: tuple[str, ...], deed: str, tmp_path: Path, here: Here
+) -> None:
+    with open_target(str(tmp_path / "copied.db")) as target:
+        target.prepare()
+    change(
+        tmp_path / "copied.db",
+        "INSERT INTO product VALUES ('PROD-001', 'Basic', 'CHECKING', 0, 0, 0, 0, '2024-01-01 00:00:00')",
+    )
+    said = here(*words, "copied.db")
+    assert said.status == 1
+    assert f"Cannot {deed} copied.db why: no migration has been recorded in it" in said.err
 
 
 def test_a_migration_does_without_what_only_a_report_needs() -> None:
