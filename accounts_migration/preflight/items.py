@@ -28,7 +28,8 @@ DESCRIPTIONS = {
     TARGET: "The target can be reached and written; on PostgreSQL its version, encoding and free connections will do.",
     RIGHTS: "This user may do all that a migration does in the target.",
     SCHEMA: "The target is empty or ours: its tables can take our rows and hold none that we did not write.",
-    VOLUME: "The volume was assessed, and a plan made, for the source and the policies as they are now.",
+    VOLUME: "The volume was assessed, and a plan made, for the source and the policies as they are now; its "
+    "rejects are within max_reject_rate.",
     BANDWIDTH: "Throughput to the target, measured: round trip and bytes a second, by a temporary table.",
     WINDOW: "Now is within MIGRATION_WINDOW, and the plan's estimate ends within it.",
     APPROVAL: "MIGRATION_APPROVAL_FILE approves the present plan, and says who did and when.",
