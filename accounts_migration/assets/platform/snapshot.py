@@ -42,4 +42,4 @@ def platform_snapshot(
 
 
 def _left(item: Unmigrated) -> str:
-    return f"not copied: {item.what}" if item.column else f"copied only with all tables: {item.what}"
+    return f"not copied: {item.what}" if item.column else f"comes along where all tables are copied: {item.what}"
