@@ -24,7 +24,7 @@ from accounts_migration.databases.postgres_url import display_name
 from accounts_migration.databases.schema_versions.known import VERSION_TABLE
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.snapshot import Contents, Snapshot, take_snapshot, write_snapshot
-from accounts_migration.databases.sql_text import quoted
+from accounts_migration.databases.sql_text import literal, quoted
 from accounts_migration.databases.sqlite_session import SqliteSession
 from accounts_migration.databases.target import target_path
 from accounts_migration.databases.target_schema import ENTITIES, column_names
@@ -45,6 +45,7 @@ def _batch_column(table: str) -> str | None:
 PLATFORM_TABLES = [LegacyTable(name, tuple(column_names(name)), _batch_column(name)) for name in ENTITIES]
 BOOKKEEPING_TABLES = [LegacyTable(name, tuple(column_names(name))) for name in MIGRATION.tables]
 
+_TABLES_NAMED = 10
 _PAGE_BYTES = 8192
 ROWS_PER_READ = 10_000
 _CELL_TYPE = {"bytea": pa.binary()}
@@ -124,6 +125,7 @@ def _of_postgres(session: PostgresSession, name: str, backup_dir: Path) -> tuple
     session.execute("SELECT set_config('row_security', 'off', false)")
     session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     _refuse_without_schema(session)
+    _refuse_unreadable(session)
     exported = str(session.value("SELECT pg_export_snapshot()"))
     types = _types(session)
     wanted = PLATFORM_TABLES if any(_is_whole(table, types) for table in PLATFORM_TABLES) else []
@@ -151,6 +153,24 @@ def _refuse_without_schema(session: Session) -> None:
             session.what,
             why="no schema is selected: the one that search_path names does not exist, or this role may not use it",
             remedy="Grant it USAGE on the schema and SELECT on its tables, or name the right schema in search_path",
+        )
+
+
+def _refuse_unreadable(session: Session) -> None:
+    """Refuse a role that may not read a table, also one that stays behind: its rows are counted."""
+    ours = ", ".join(map(literal, HANDLED))
+    rows = session.execute(
+        "SELECT current_user::text, relname::text FROM pg_class"
+        f" WHERE relnamespace = {CURRENT_SCHEMA} AND NOT relispartition AND relkind IN ('r', 'p', 'v', 'm', 'f')"
+        f" AND (relkind IN ('r', 'p') OR relname IN ({ours}))"
+        " AND NOT has_any_column_privilege(oid, 'SELECT') ORDER BY relname"
+    )
+    if rows:
+        more = f" and {len(rows) - _TABLES_NAMED} more" if len(rows) > _TABLES_NAMED else ""
+        raise MigrationError(
+            session.what,
+            why=f"role {rows[0][0]} may not read {', '.join(name for _, name in rows[:_TABLES_NAMED])}{more}",
+            remedy="Grant it SELECT on all tables of the schema; what stays behind is counted, too",
         )
 
 

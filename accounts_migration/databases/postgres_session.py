@@ -122,11 +122,12 @@ _KNOWN_STATES = (
         "a value does not fit its column",
         "Nothing was written. Compare the tables with the contract, and report it",
     ),
-    (("25006",), "it is read-only (a standby, or set so)", "Migrate into the primary server"),
+    (("25006",), "it is read-only (a standby, or set so)", "Name the primary server, or let this role write"),
     (
         ("42501",),
         "this role lacks a right",
-        "Grant it CREATE on the schema and all rights on the tables, then run again",
+        "Grant it SELECT on what is read, with no policy that hides rows; CREATE on the schema and all rights on the"
+        " tables where it writes. Then run again",
     ),
     (("42P01", "42703"), "a table or column is missing", "Check the URL of TARGET; migrate into it first"),
     (("3F000",), "no schema is selected", "Create the schema that search_path names"),

@@ -192,6 +192,27 @@ def test_a_schema_that_a_role_may_not_use_is_not_taken_for_an_empty_one(
     assert "Grant it USAGE on the schema and SELECT on its tables" in str(caught.value)
 
 
+def test_tables_that_a_role_may_not_read_are_named_with_the_role(
+    postgres_url: str, run_sql: RunSql, taken: Callable[[str], Snapshot]
+) -> None:
+    """A right on some columns is one, and a view that is no table of the system need not be read."""
+    run_sql(
+        postgres_url,
+        *tables(),
+        'CREATE TABLE "Note\'s" (id integer)',
+        "CREATE VIEW seen AS SELECT 1",
+        "DROP ROLE IF EXISTS clerk",
+        "CREATE ROLE clerk LOGIN",
+        "GRANT SELECT ON product, customer, account TO clerk",
+    )
+    clerk = postgres_url.replace("//postgres@", "//clerk@")
+    with pytest.raises(MigrationError, match=r"role clerk may not read Note's, transaction\. Grant it SELECT on all"):
+        taken(clerk)
+    columns = ", ".join(PLATFORM_ENTITIES["transaction"].legacy_columns)
+    run_sql(postgres_url, 'GRANT SELECT ON "Note\'s" TO clerk', f'GRANT SELECT ({columns}) ON "transaction" TO clerk')
+    assert taken(clerk).tables["transaction"].rows == 0
+
+
 def test_missing_tables_and_columns_of_postgresql_are_named(
     postgres_url: str, run_sql: RunSql, taken: Callable[[str], Snapshot], tmp_path: Path
 ) -> None:
