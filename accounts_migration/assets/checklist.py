@@ -9,7 +9,7 @@ file. An item that nobody configured says so and does not fail. Not here: doing 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -255,4 +255,7 @@ def _acknowledged(item: Item, said: Acknowledgement | None, since: datetime) -> 
         return item
     if said.on < since.date():
         return Item(FAILED, f"{said}; but the target was loaded on {since.date().isoformat()}: acknowledge it again")
+    # somewhere it is tomorrow already
+    if said.on > datetime.now(UTC).date() + timedelta(days=1):
+        return Item(FAILED, f"{said}; but that day has not come: acknowledge what was done")
     return Item(ACKNOWLEDGED, str(said))

@@ -166,11 +166,12 @@ def test_what_nobody_configured_says_so_and_does_not_fail(migrated: Migration) -
 
 
 def test_each_item_that_failed_fails_and_stops_no_other(migrated: Migration, tmp_path: Path) -> None:
-    """Commands that fail or hang, no API, a notice nobody takes, an old signature, no place for the archive."""
+    """Commands that fail or hang, no API, a notice nobody takes, signatures of other days, no place for the archive."""
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     (tmp_path / "signed.toml").write_text(
         f'[update_documentation]\nby = "J. Doe"\non = {yesterday}\n'
-        '[clear_application_caches]\nby = "J. Doe"\non = 2100-01-01'
+        '[clear_application_caches]\nby = "J. Doe"\non = 2100-01-01\n'
+        '[schedule_backup]\nby = "J. Doe"\non = 2100-01-01'
     )
     (tmp_path / "file").write_text("")
     run = configured(
@@ -189,6 +190,7 @@ def test_each_item_that_failed_fails_and_stops_no_other(migrated: Migration, tmp
         "update_application_configuration": "The command of CONFIGURE_APPLICATION failed: false ended with status 1",
         "clear_application_caches": "The command of CLEAR_CACHES failed: sleep did not end within 0.3 s",
         "update_documentation": f"acknowledged by J. Doe on {yesterday}; but the target was loaded on ",
+        "schedule_backup": "acknowledged by J. Doe on 2100-01-01; but that day has not come",
         "notify_stakeholders": "webhook 127.0.0.1: NOT delivered, Connection refused",
         "archive_migration_logs": f"Cannot write the archive into {tmp_path / 'file'}: ",
     }
