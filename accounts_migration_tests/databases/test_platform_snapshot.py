@@ -201,16 +201,19 @@ def test_tables_that_a_role_may_not_read_are_named_with_the_role(
         *tables(),
         'CREATE TABLE "Note\'s" (id integer)',
         "CREATE VIEW seen AS SELECT 1",
-        "DROP ROLE IF EXISTS auditor",
-        "CREATE ROLE auditor LOGIN",
-        "GRANT SELECT ON product, customer, account TO auditor",
+        "CREATE ROLE onlooker LOGIN",
+        "GRANT SELECT ON product, customer, account TO onlooker",
     )
-    auditor = postgres_url.replace("//postgres@", "//auditor@")
-    with pytest.raises(MigrationError, match=r"role auditor may not read Note's, transaction\. Grant it SELECT on all"):
-        taken(auditor)
+    onlooker = postgres_url.replace("//postgres@", "//onlooker@")
+    with pytest.raises(
+        MigrationError, match=r"role onlooker may not read Note's, transaction\. Grant it SELECT on all"
+    ):
+        taken(onlooker)
     columns = ", ".join(PLATFORM_ENTITIES["transaction"].legacy_columns)
-    run_sql(postgres_url, 'GRANT SELECT ON "Note\'s" TO auditor', f'GRANT SELECT ({columns}) ON "transaction" TO auditor')
-    assert taken(auditor).tables["transaction"].rows == 0
+    run_sql(
+        postgres_url, 'GRANT SELECT ON "Note\'s" TO onlooker', f'GRANT SELECT ({columns}) ON "transaction" TO onlooker'
+    )
+    assert taken(onlooker).tables["transaction"].rows == 0
 
 
 def test_missing_tables_and_columns_of_postgresql_are_named(
