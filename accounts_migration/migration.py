@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow.compute as pc
 
 from accounts_migration.assets.constraints import CONSTRAINTS, RECONCILIATION
 from accounts_migration.assets.links import cleaned_key, raw_key, target_key
@@ -28,6 +29,7 @@ from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.databases.target import Target
 from accounts_migration.definitions import build_defs
 from accounts_migration.entities import ENTITIES, Entity
+from accounts_migration.entities.defects import REJECTED
 from accounts_migration.entities.policies import Policies
 from accounts_migration.errors import MigrationError
 from accounts_migration.instance import open_instance
@@ -45,6 +47,8 @@ from accounts_migration.resources import LegacyResource, SourceResource, TargetR
 from accounts_migration.runner import CheckVerdict, RunOutcome, ranges, run_job
 from accounts_migration.settings import Settings
 from accounts_migration.staging import WHOLE, Staged
+
+_REJECTS_SHOWN = 20
 
 
 @dataclass
@@ -441,12 +445,15 @@ def _cleaned_law(entity: str, batch: str, staged: Staged) -> BatchLaw:
 
 
 def _rejected(staged: Staged, lines: Sequence[BatchLaw]) -> list[dict[str, Any]]:
-    """Return the first rejected rows of a refused entity."""
-    found: list[dict[str, Any]] = []
+    """Return some rejected rows of a refused entity: first those that are wrong themselves, not by their parent."""
+    wrong: list[dict[str, Any]] = []
+    following: list[dict[str, Any]] = []
     for line in lines:
-        if line.rejected:
-            for defects in staged.scan("defects", [line.batch]):
-                found += [row for row in defects.to_pylist() if row["action"] == "rejected"]
-                if len(found) >= 20:
-                    return found[:20]
-    return found
+        for defects in staged.scan("defects", [line.batch]) if line.rejected else ():
+            rejected = defects.filter(pc.equal(defects["action"], REJECTED))
+            follows = pc.equal(rejected["reason"], "PARENT_REJECTED")
+            for found, chosen in ((wrong, pc.invert(follows)), (following, follows)):
+                found += rejected.filter(chosen).slice(0, _REJECTS_SHOWN - len(found)).to_pylist()
+        if len(wrong) == _REJECTS_SHOWN:
+            break
+    return (wrong + following)[:_REJECTS_SHOWN]

@@ -117,6 +117,20 @@ def test_a_wrong_configuration_ends_with_2(case: str, tmp_path: Path, here: Here
     assert (said.status, message in said.err) == (2, True), said.err
 
 
+def test_of_many_rejects_those_are_shown_that_are_wrong_themselves(tmp_path: Path, here: Here) -> None:
+    """Whatever is rejected with its parent follows when the parent is mended."""
+    children = ", ".join(f"({100 + n}, 10, 'CR', 1, 1, NULL, '2024-01-05')" for n in range(30))
+    write_bank(
+        tmp_path / "legacy.db",
+        "UPDATE legacy_accounts SET current_balance = 'much' WHERE account_number = 10",
+        f"INSERT INTO legacy_transactions VALUES {children}, (200, 11, 'CR', 1.001, 1, NULL, '2024-03-05')",  # noqa: S608
+    )
+    said = here("migrate", "legacy.db", "accounts.db")
+    assert said.status == 1
+    assert (said.out.count("SUB_CENT"), said.out.count("PARENT_REJECTED")) == (1, 19)
+    assert said.out.index("SUB_CENT") < said.out.index("PARENT_REJECTED")
+
+
 def test_a_policy_file_that_is_not_utf_8_is_told(tmp_path: Path, here: Here) -> None:
     (tmp_path / "migration.toml").write_bytes(b"# B\xf6rse\n")
     assert here("migrate", write_bank(tmp_path / "legacy.db"), "accounts.db").status == 2
