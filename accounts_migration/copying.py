@@ -43,8 +43,8 @@ def copy(
     Args:
         settings: Both databases, and the policies.
         all_tables: Whether every other table comes along.
-        instance: Where the runs are recorded; that of the settings where None.
         report_folder: Where the report goes; None is MIGRATION_HOME/reports/SNAPSHOT.
+        instance: Where the runs are recorded; that of the settings where None.
 
     Raises:
         MigrationError: A database cannot be used, or something else writes to COPY_TO.

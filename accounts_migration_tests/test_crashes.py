@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,21 +166,30 @@ def server_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def test_a_server_that_stops_is_told_and_the_next_run_completes(
-    undisturbed: Undisturbed, server_folder: Path, tmp_path: Path
-) -> None:
+def refuse_unclear(process: "subprocess.Popen[str]") -> None:
+    """Wait for the end of a command that has lost its server: it fails and says what to do."""
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, "the connection was lost" in err) == (1, True), err
+    assert "Nothing half-loaded stays. Check the server and the network, then run again" in err
+    assert "Traceback" not in err
+
+
+def lose_server(folder: Path, start: Callable[[str], "subprocess.Popen[str]"]) -> None:
+    """Stop the server that a command loads into, in the middle of its months."""
     with ExitStack() as server:
-        url = server.enter_context(embedded_postgres(server_folder, durable=False))
-        process = undisturbed.started(tmp_path, url)
+        process = start(server.enter_context(embedded_postgres(folder, durable=False)))
         assert process.stderr is not None
         for line in process.stderr:
             if "transaction 2024-09" in line:
                 break
         server.close()
-        _, err = process.communicate(timeout=60)
-    assert (process.returncode, "the connection was lost" in err) == (1, True), err
-    assert "Nothing half-loaded stays. Check the server and the network, then run again" in err
-    assert "Traceback" not in err
+        refuse_unclear(process)
+
+
+def test_a_server_that_stops_is_told_and_the_next_run_completes(
+    undisturbed: Undisturbed, server_folder: Path, tmp_path: Path
+) -> None:
+    lose_server(server_folder, lambda url: undisturbed.started(tmp_path, url))
     with embedded_postgres(server_folder, durable=False) as url:
         refuse_half_loaded(url)
         undisturbed.run_again(tmp_path, url)
@@ -190,17 +199,7 @@ def test_a_server_that_stops_while_it_is_copied_into_is_told_and_the_next_run_co
     undisturbed: Undisturbed, server_folder: Path, tmp_path: Path
 ) -> None:
     words = ("copy", undisturbed.folder / "accounts.db")
-    with ExitStack() as server:
-        url = server.enter_context(embedded_postgres(server_folder, durable=False))
-        process = started(tmp_path, *words, url)
-        assert process.stderr is not None
-        for line in process.stderr:
-            if "transaction 2024-09" in line:
-                break
-        server.close()
-        _, err = process.communicate(timeout=60)
-    assert (process.returncode, "the connection was lost" in err) == (1, True), err
-    assert "Traceback" not in err
+    lose_server(server_folder, lambda url: started(tmp_path, *words, url))
     with embedded_postgres(server_folder, durable=False) as url:
         refuse_half_loaded(url, COPY)
         done = command(tmp_path, *words, url)
@@ -224,9 +223,7 @@ def test_a_server_that_stops_while_it_is_copied_from_is_told_and_nothing_is_writ
                 time.sleep(0.02)
         held.close()
         os.kill(int((server_folder / "cluster" / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
-        _, err = process.communicate(timeout=60)
-    assert (process.returncode, "the connection was lost" in err) == (1, True), err
-    assert "Traceback" not in err
+        refuse_unclear(process)
     assert not (tmp_path / "back.db").exists()
     with embedded_postgres(server_folder, durable=False) as url:
         done = command(tmp_path, "copy", url, "back.db")
