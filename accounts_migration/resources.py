@@ -25,7 +25,8 @@ from accounts_migration.databases.target import Target, open_target, target_loca
 from accounts_migration.entities import ENTITIES, Entity
 from accounts_migration.errors import MigrationError, UsageError
 from accounts_migration.operations.backup import Backup, forget_old_backups, list_backups, take_backup
-from accounts_migration.operations.rollback import RolledBack, Tell, refuse_unfinished, rollback
+from accounts_migration.operations.rollback import RolledBack, Tell, rollback
+from accounts_migration.operations.rollback_journal import refuse_unfinished
 from accounts_migration.settings import Settings
 
 

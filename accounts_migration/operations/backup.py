@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from accounts_migration.databases.copies.engine import Engine, State
+from accounts_migration.databases.copies.engine import Copy, Engine, State
 from accounts_migration.databases.copies.figures import Figures, Migrated, TableFigures
 from accounts_migration.databases.copies.postgres import PostgresEngine
 from accounts_migration.databases.copies.sqlite import SqliteEngine
@@ -81,6 +81,11 @@ class Backup:
     def path(self) -> Path | None:
         """Return the file; None where nothing stood in the target."""
         return self.folder / self.file if self.file else None
+
+    @property
+    def copy(self) -> Copy:
+        """Return what an engine puts back."""
+        return Copy(self.state, self.path, self.figures)
 
     @property
     def rows(self) -> int:

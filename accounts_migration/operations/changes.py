@@ -3,7 +3,7 @@
 Here: finding it, and writing it into files. The rows that it wrote stand in staging; each batch that the target
 recorded names by its digest which staged rows they are. A table that is none of ours is held against the backup, and
 exported whole. Not here: the comparison of rows (`accounts_migration.reconciliation.content`), and what follows from a
-change (`rollback`).
+change (`rollback_decision`).
 """
 
 import json
