@@ -75,6 +75,7 @@ def build_defs(
         "assessment_io": AssessmentIOManager(chosen),
         "staging_io": StagingIOManager(chosen.staging_location, legacy),
         "snapshot_io": SnapshotIOManager(legacy),
+        "promising": Ahead(),
         "reconciling": Ahead(),
         "platform": platform,
         "copy_target": copy_target,

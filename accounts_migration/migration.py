@@ -14,12 +14,13 @@ from typing import Any
 import dagster as dg
 import pyarrow.compute as pc
 
-from accounts_migration.assets.constraints import CONSTRAINTS, RECONCILIATION
+from accounts_migration.assets.constraints import CONSTRAINTS
 from accounts_migration.assets.links import cleaned_key, raw_key, target_key
 from accounts_migration.assets.platform.backup import COPY_BACKUP
 from accounts_migration.assets.platform.other_tables import NOT_CARRIED, OTHER_TABLES, TABLES
 from accounts_migration.assets.platform.proof import PROOF
 from accounts_migration.assets.preflight import record
+from accounts_migration.assets.reconciling import RECONCILIATION
 from accounts_migration.assets.report import REPORT
 from accounts_migration.assets.snapshot import DUPLICATES
 from accounts_migration.assets.target_backup import TARGET_BACKUP

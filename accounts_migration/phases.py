@@ -18,9 +18,9 @@ from itertools import takewhile
 
 import dagster as dg
 
-from accounts_migration.assets.constraints import RECONCILIATION
 from accounts_migration.assets.links import target_key
 from accounts_migration.assets.loading import ACCOUNTING_CHECK, CONTENT_CHECK, TOTALS_CHECK
+from accounts_migration.assets.reconciling import RECONCILIATION
 from accounts_migration.assets.validation import BLAMED, INTEGRITY
 from accounts_migration.databases.bookkeeping import RecordedBatch
 from accounts_migration.databases.snapshot import Snapshot

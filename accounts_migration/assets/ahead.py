@@ -4,8 +4,9 @@ Here: handing its result over. Not here: the work. Within a run Dagster's in-pro
 other; an asset that runs alone does its work itself.
 """
 
+import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Generic, TypeVar
 
@@ -19,13 +20,22 @@ class Ahead(Generic[_Result]):
 
     def __init__(self) -> None:
         """Begin nothing."""
-        self._beside = ThreadPoolExecutor(max_workers=1)
         self._begun: tuple[str, Future[_Result]] | None = None
         self._done: tuple[str, _Result] | None = None
 
     def begin(self, run_id: str, work: Callable[[], _Result]) -> None:
-        """Begin the work for a run."""
-        self._begun = (run_id, self._beside.submit(work))
+        """Begin the work for a run. It only reads, so a run that ends before does not wait for it."""
+        future: Future[_Result] = Future()
+        self._begun = (run_id, future)
+        threading.Thread(target=_do, args=(work, future), daemon=True).start()
+
+    def begun(self, run_id: str) -> Callable[[], _Result] | None:
+        """Return what waits for the result of the work that was begun for a run; None where nothing was.
+
+        It raises MigrationError where the work failed.
+        """
+        begun = self._begun
+        return begun[1].result if begun is not None and begun[0] == run_id else None
 
     def result(self, run_id: str, work: Callable[[], _Result]) -> _Result:
         """Return what was begun for the run, or do the work now: also where what it met beside the other asset failed.
@@ -44,3 +54,10 @@ class Ahead(Generic[_Result]):
     def known(self, run_id: str) -> _Result | None:
         """Return what an earlier asset of the run has come to; None where there was none."""
         return self._done[1] if self._done is not None and self._done[0] == run_id else None
+
+
+def _do(work: Callable[[], _Result], future: "Future[_Result]") -> None:
+    try:
+        future.set_result(work())
+    except BaseException as error:  # whatever it is, who waits must learn of it
+        future.set_exception(error)

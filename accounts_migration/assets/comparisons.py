@@ -13,9 +13,10 @@ import dagster as dg
 import pyarrow as pa
 
 from accounts_migration.assets.ahead import Ahead
-from accounts_migration.assets.constraints import CONSTRAINTS, RECONCILIATION, reconciled
+from accounts_migration.assets.constraints import CONSTRAINTS
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.links import cleaned_key
+from accounts_migration.assets.reconciling import RECONCILIATION, reconciled
 from accounts_migration.assets.snapshot import SNAPSHOT
 from accounts_migration.assets.verdicts import content_metadata, examples_of, told
 from accounts_migration.databases.snapshot import Snapshot

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
+from accounts_migration.assets.ahead import Ahead
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.judging import refuse_unless_same_policies, reject_rate
 from accounts_migration.assets.links import (
@@ -24,6 +25,7 @@ from accounts_migration.assets.links import (
     target_key,
 )
 from accounts_migration.assets.preflight import PREFLIGHT, refuse_undecided
+from accounts_migration.assets.reconciling import RECONCILIATION, begin_promises
 from accounts_migration.assets.snapshot import SNAPSHOT
 from accounts_migration.assets.target_backup import TARGET_BACKUP
 from accounts_migration.assets.verdicts import Verdict, check_results, content_metadata
@@ -37,6 +39,7 @@ from accounts_migration.errors import MigrationError
 from accounts_migration.io_managers import StagingIOManager
 from accounts_migration.reconciliation.accounting import laws
 from accounts_migration.reconciliation.content import ContentComparison
+from accounts_migration.reconciliation.promises import Promises
 from accounts_migration.reconciliation.target_content import ReadBack, compare_entity
 from accounts_migration.resources import BackupResource, TargetResource
 from accounts_migration.settings import Settings
@@ -77,10 +80,12 @@ def target_asset(entity: Entity) -> dg.AssetsDefinition:
         staging_io: dg.ResourceParam[StagingIOManager],
         backups: dg.ResourceParam[BackupResource],
         settings: dg.ResourceParam[Settings],
+        promising: dg.ResourceParam[Ahead[Promises]],
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         with failing_clearly():
             refuse_undecided(context, f"The load of {entity.name} is refused", settings, snapshot)
             refuse_unaccepted(entity, rows, snapshot, policies, staging_io)
+            begin_promises(context, entity, RECONCILIATION, promising, snapshot, policies)
             with target.open() as database, database.lock():
                 # a load that somebody chose alone in the UI does not wait for the asset
                 if backup := backups.take_first():

@@ -12,9 +12,9 @@ from typing import Any
 import dagster as dg
 
 from accounts_migration.assets.comparisons import CONTENT, SECOND_READING
-from accounts_migration.assets.constraints import RECONCILIATION
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.items import DONE, FAILED, NOT_CONFIGURED, Item, check_result
+from accounts_migration.assets.reconciling import RECONCILIATION
 from accounts_migration.assets.validation import INTEGRITY
 from accounts_migration.databases.target import Target
 from accounts_migration.databases.upkeep import Optimised

@@ -11,9 +11,9 @@ from typing import Any
 import dagster as dg
 
 from accounts_migration.assets.comparisons import SECOND_READING
-from accounts_migration.assets.constraints import RECONCILIATION
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.plausibility import PLAUSIBILITY
+from accounts_migration.assets.reconciling import RECONCILIATION
 from accounts_migration.databases.target import Target
 from accounts_migration.entities import ENTITIES, Entity
 from accounts_migration.reconciliation.amounts import amount

@@ -12,13 +12,15 @@ import dagster as dg
 
 from accounts_migration.assets.ahead import Ahead
 from accounts_migration.assets.comparisons import comparisons
-from accounts_migration.assets.constraints import CONSTRAINTS, RECONCILIATION, reconciled
+from accounts_migration.assets.constraints import CONSTRAINTS
 from accounts_migration.assets.failures import failing_clearly
+from accounts_migration.assets.reconciling import RECONCILIATION, reconciled
 from accounts_migration.assets.snapshot import SNAPSHOT
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.entities import ENTITIES
 from accounts_migration.entities.policies import Policies
 from accounts_migration.reconciliation.amounts import amount
+from accounts_migration.reconciliation.promises import Promises
 from accounts_migration.reconciliation.report import Reconciliation
 from accounts_migration.resources import LegacyResource, TargetResource
 
@@ -94,13 +96,15 @@ def reconciliation(
     policies: dg.ResourceParam[Policies],
     legacy: dg.ResourceParam[LegacyResource],
     target: dg.ResourceParam[TargetResource],
+    promising: dg.ResourceParam[Ahead[Promises]],
     reconciling: dg.ResourceParam[Ahead[Reconciliation]],
 ) -> Iterator[dg.MaterializeResult[None]]:
     """The whole account: rows by entity and batch, control totals of source, target and what was left behind."""
+    begun = promising.begun(context.run.run_id)
     with failing_clearly():
         found = reconciling.result(
             context.run.run_id,
-            lambda: reconciled(snapshot, policies, target, of_any_snapshot=legacy.is_verification),
+            lambda: reconciled(snapshot, policies, target, of_any_snapshot=legacy.is_verification, promises=begun),
         )
     for line in found.entities:
         context.log.info(str(line))

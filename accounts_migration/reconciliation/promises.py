@@ -15,7 +15,7 @@ from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.entities import Entity, values
 from accounts_migration.entities.defects import REPAIRED
 from accounts_migration.entities.policies import ACCOUNT_STATUSES, TRANSACTION_TYPES, Policies
-from accounts_migration.entities.totals import Totals
+from accounts_migration.entities.totals import Totals, added
 from accounts_migration.legacy_values import LegacyValue, read_source_row
 
 UNREADABLE = "?"
@@ -73,6 +73,43 @@ _MONEY = {
         {"amount": "amount", "balance_after": "balance_after"}, (), ("transaction_type",), _platform_transaction_group
     ),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Promises:
+    """What a snapshot promises: entity -> group -> {measure: cents}; `months` by batch, where they were asked for."""
+
+    totals: dict[str, Totals]
+    months: dict[str, Totals] | None
+
+
+def promises_of(
+    snapshot: Snapshot,
+    policies: Policies,
+    entities: Mapping[str, Entity],
+    by_month: bool,
+    batches: Mapping[str, Sequence[str] | None] | None = None,
+) -> Promises:
+    """Add up every readable amount of a snapshot, by SQL.
+
+    Args:
+        snapshot: The source.
+        policies: Those that say how a cell is read.
+        entities: The four entities, as the snapshot's source holds them.
+        by_month: Whether the entity that moves in batches is added up for each of its batches.
+        batches: Entity -> only the rows of these batches; None or nothing named for all.
+    """
+    chosen = batches or {}
+    totals: dict[str, Totals] = {}
+    months: dict[str, Totals] | None = None
+    for name, entity in entities.items():
+        if by_month and entity.batch_column:
+            months = promised_by_batch(entity, snapshot, policies)
+            wanted = chosen.get(name)
+            totals[name] = added(months.get(batch, {}) for batch in (months if wanted is None else wanted))
+        else:
+            totals[name] = promised(entity, snapshot, policies, chosen.get(name))
+    return Promises(totals, months)
 
 
 def promised(entity: Entity, snapshot: Snapshot, policies: Policies, batches: Sequence[str] | None = None) -> Totals:

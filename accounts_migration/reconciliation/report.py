@@ -4,9 +4,10 @@ Here: putting rows, totals and completeness together. Not here: content row by r
 (`accounts_migration.reconciliation.content`).
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,14 +16,14 @@ from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.databases.target import Target
 from accounts_migration.entities import ENTITIES, Entity
 from accounts_migration.entities.policies import Policies
-from accounts_migration.entities.totals import Totals, added
+from accounts_migration.entities.totals import Totals
 from accounts_migration.reconciliation.accounting import BatchLaw, laws, total
 from accounts_migration.reconciliation.promises import (
     ControlTotal,
+    Promises,
     control_totals,
     left_behind,
-    promised,
-    promised_by_batch,
+    promises_of,
 )
 from accounts_migration.reconciliation.target_totals import BatchFigures, counts_and_totals
 
@@ -64,6 +65,7 @@ def reconcile(
     of_any_snapshot: bool = False,
     entities: Mapping[str, Entity] = ENTITIES,
     by_month: bool = False,
+    promises: Callable[[], Promises] | None = None,
 ) -> Reconciliation:
     """Count and add on both sides.
 
@@ -74,6 +76,7 @@ def reconcile(
         of_any_snapshot: Whether batches that were loaded from another snapshot are held against this one, too.
         entities: The four entities, as the snapshot's source holds them.
         by_month: Whether the figures of each month of transactions are kept, for a report.
+        promises: Gives what the whole snapshot promises, where that was begun before; asked where all of it is loaded.
     """
     records = target.recorded_batches()
     recorded = {
@@ -83,39 +86,33 @@ def reconcile(
     }
     of_other_snapshots = {(record.entity, record.batch) for record in records} - recorded
     defects = target.defect_counts()
-    found = Reconciliation([], [], [], [])
     loaded = {
         name: [batch for batch in sorted(snapshot.tables[entity.legacy_table].batches) if (name, batch) in recorded]
         for name, entity in entities.items()
     }
+    some = {name: _unless_all(entity, snapshot, loaded[name]) for name, entity in entities.items()}
+    is_whole = all(named is None for named in some.values())
+    add_up = partial(promises_of, snapshot, policies, entities, by_month, some)
     with ThreadPoolExecutor(max_workers=1) as beside:
         # the source is read while the target is
-        months = beside.submit(promised_by_batch, entities[_IN_MONTHS], snapshot, policies) if by_month else None
-        promises = {
-            name: beside.submit(promised, entity, snapshot, policies, _unless_all(entity, snapshot, loaded[name]))
-            for name, entity in entities.items()
-            if months is None or name != _IN_MONTHS
-        }
+        promising = beside.submit(promises if promises is not None and is_whole else add_up)
         counted_in_target = {name: counts_and_totals(target, name) for name in entities}
-        for name, entity in entities.items():
-            source = snapshot.tables[entity.legacy_table].batches
-            figures = counted_in_target[name]
-            standing = {batch for batch, rows in figures.rows.items() if rows}
-            # what waits to be replaced or emptied from this snapshot is missing, not wrong; else rows must be explained
-            waiting = {batch for batch in standing if (name, batch) in of_other_snapshots}
-            found.missing.extend(f"{name} {batch}" for batch in sorted({*source, *waiting} - {*loaded[name]}))
-            counted = sorted({*loaded[name], *standing} - waiting)
-            lines = laws(name, source, figures.rows, defects, counted)
-            found.batches.extend(lines)
-            found.entities.append(total(name, lines))
-            left = left_behind(entity, _of_batches(target.defects(name), counted), policies)
-            if months is not None and name == _IN_MONTHS:
-                by_batch = months.result()
-                in_source = added(by_batch.get(batch, {}) for batch in loaded[name])
-                found = replace(found, months=Months(by_batch, figures))
-            else:
-                in_source = promises[name].result()
-            found.totals.extend(control_totals(name, in_source, figures.of(counted), left))
+        promised = promising.result()
+    months = None if promised.months is None else Months(promised.months, counted_in_target[_IN_MONTHS])
+    found = Reconciliation([], [], [], [], months)
+    for name, entity in entities.items():
+        source = snapshot.tables[entity.legacy_table].batches
+        figures = counted_in_target[name]
+        standing = {batch for batch, rows in figures.rows.items() if rows}
+        # what waits to be replaced or emptied from this snapshot is missing, not wrong; else rows must be explained
+        waiting = {batch for batch in standing if (name, batch) in of_other_snapshots}
+        found.missing.extend(f"{name} {batch}" for batch in sorted({*source, *waiting} - {*loaded[name]}))
+        counted = sorted({*loaded[name], *standing} - waiting)
+        lines = laws(name, source, figures.rows, defects, counted)
+        found.batches.extend(lines)
+        found.entities.append(total(name, lines))
+        left = left_behind(entity, _of_batches(target.defects(name), counted), policies)
+        found.totals.extend(control_totals(name, promised.totals[name], figures.of(counted), left))
     return found
 
 

@@ -33,6 +33,25 @@ def test_what_failed_beside_the_other_work_is_done_again() -> None:
     assert ahead.result("run", lambda: "now") == "now"
 
 
+def test_another_asset_may_wait_for_what_was_begun() -> None:
+    ahead: Ahead[str] = Ahead()
+    assert ahead.begun("run") is None
+    ahead.begin("run", lambda: "begun")
+    begun = ahead.begun("run")
+    assert begun is not None
+    assert begun() == "begun"
+    assert ahead.begun("the next run") is None
+
+
+def test_who_waits_for_what_failed_learns_why() -> None:
+    ahead: Ahead[str] = Ahead()
+    ahead.begin("run", _refused)
+    begun = ahead.begun("run")
+    assert begun is not None
+    with pytest.raises(MigrationError, match="the file is locked"):
+        begun()
+
+
 def test_what_fails_again_is_told() -> None:
     ahead: Ahead[str] = Ahead()
     ahead.begin("run", _refused)

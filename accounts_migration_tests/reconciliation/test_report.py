@@ -10,9 +10,10 @@ import pytest
 
 from accounts_migration.databases.snapshot import Snapshot, take_snapshot
 from accounts_migration.databases.target import Target
+from accounts_migration.entities import ENTITIES
 from accounts_migration.entities.policies import Policies
 from accounts_migration.reconciliation.accounting import BatchLaw
-from accounts_migration.reconciliation.promises import ControlTotal
+from accounts_migration.reconciliation.promises import ControlTotal, Promises, promises_of
 from accounts_migration.reconciliation.report import Reconciliation, reconcile
 from accounts_migration.resources import LEGACY_TABLES
 
@@ -45,6 +46,13 @@ def parents(target: Target, bank: Any) -> None:
 
 def reconciled(snapshot: Snapshot, target: Target, *, of_any_snapshot: bool = False) -> Reconciliation:
     return reconcile(snapshot, Policies(), target, of_any_snapshot=of_any_snapshot)
+
+
+def begun(snapshot: Snapshot) -> Promises:
+    """Return promises that can be told from those that are added up now: a cent more of each credit."""
+    found = promises_of(snapshot, Policies(), ENTITIES, by_month=False)
+    found.totals["transaction"]["CREDIT"]["amount"] += 3
+    return found
 
 
 def credits(*, source: int, found: int) -> list[ControlTotal]:
@@ -156,3 +164,39 @@ def test_the_money_of_rejected_rows_is_left_behind(snapshot: Snapshot, target: T
         ControlTotal("transaction", "CREDIT", "amount", 2468, 1234, 1234),
         ControlTotal("transaction", "CREDIT", "balance_after", -10, -5, -5),
     ]
+
+
+@pytest.mark.usefixtures("parents")
+def test_sums_begun_before_stand_for_the_source_once_all_of_it_is_loaded(
+    snapshot: Snapshot, target: Target, bank: Any
+) -> None:
+    bank.load(target, "transaction", bank.transaction(1, 2), "2024-03")
+    of_a_part = reconcile(snapshot, Policies(), target, promises=lambda: begun(snapshot))
+    assert [total for total in of_a_part.totals if total.unexplained] == []
+    bank.load(target, "transaction", bank.transaction(3, when="2024-04-05"), "2024-04")
+    of_all = reconcile(snapshot, Policies(), target, promises=lambda: begun(snapshot))
+    assert [(total.group, total.measure, total.unexplained) for total in of_all.totals if total.unexplained] == [
+        ("CREDIT", "amount", 3)
+    ]
+
+
+@pytest.mark.parametrize("by_month", [False, True])
+def test_a_snapshot_promises_every_readable_amount(snapshot: Snapshot, by_month: bool) -> None:
+    found = promises_of(snapshot, Policies(), ENTITIES, by_month)
+    assert found.totals == {
+        "product": {},
+        "customer": {},
+        "account": {"PROD-001/ACTIVE": {"balance": 100}},
+        "transaction": {"CREDIT": {"amount": 3702, "balance_after": -15}},
+    }
+    months = {
+        "2024-03": {"CREDIT": {"amount": 2468, "balance_after": -10}},
+        "2024-04": {"CREDIT": {"amount": 1234, "balance_after": -5}},
+    }
+    assert found.months == (months if by_month else None)
+
+
+def test_of_some_batches_their_amounts_alone_are_promised(snapshot: Snapshot) -> None:
+    for by_month in (False, True):
+        found = promises_of(snapshot, Policies(), ENTITIES, by_month, {"transaction": ["2024-04"]})
+        assert found.totals["transaction"] == {"CREDIT": {"amount": 1234, "balance_after": -5}}

@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
+from accounts_migration.assets.ahead import Ahead
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.judging import check_specs, judged, refuse_unless_same_policies
 from accounts_migration.assets.links import (
@@ -27,7 +28,9 @@ from accounts_migration.assets.loading import (
     refuse_unaccepted,
 )
 from accounts_migration.assets.platform.backup import COPY_BACKUP, back_up_alone
+from accounts_migration.assets.platform.proof import PROOF
 from accounts_migration.assets.platform.snapshot import PLATFORM_SNAPSHOT
+from accounts_migration.assets.reconciling import begin_promises
 from accounts_migration.databases.legacy_source import read_rows
 from accounts_migration.databases.platform_snapshot import refuse_without_platform
 from accounts_migration.databases.snapshot import Snapshot
@@ -37,6 +40,7 @@ from accounts_migration.entities.entity import Circumstances
 from accounts_migration.entities.keys import DUPLICATE_SCHEMA, KeyFates
 from accounts_migration.entities.policies import Policies
 from accounts_migration.io_managers import StagingIOManager
+from accounts_migration.reconciliation.promises import Promises
 from accounts_migration.resources import BackupResource, TargetResource, legacy_table
 from accounts_migration.staging import Staged, StagedOutput
 from accounts_migration.streams import joined
@@ -133,9 +137,11 @@ def copied_asset(entity: Entity) -> dg.AssetsDefinition:
         copy_target: dg.ResourceParam[TargetResource],
         platform_staging_io: dg.ResourceParam[StagingIOManager],
         copy_backups: dg.ResourceParam[BackupResource],
+        promising: dg.ResourceParam[Ahead[Promises]],
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         with failing_clearly():
             refuse_unaccepted(entity, rows, snapshot, policies, platform_staging_io)
+            begin_promises(context, entity, PROOF, promising, snapshot, policies)
             with copy_target.open() as database, database.lock():
                 back_up_alone(context, database, copy_backups)
                 verdicts = load_and_read_back(context, entity, database, rows, snapshot, policies)

@@ -11,11 +11,12 @@ import dagster as dg
 import pyarrow as pa
 
 from accounts_migration.assets.ahead import Ahead
-from accounts_migration.assets.constraints import begin_reconciliation, constrained, reconciled
+from accounts_migration.assets.constraints import constrained
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.links import target_key
 from accounts_migration.assets.platform.backup import back_up_alone
 from accounts_migration.assets.platform.snapshot import PLATFORM_SNAPSHOT
+from accounts_migration.assets.reconciling import begin_reconciliation, reconciled
 from accounts_migration.assets.validation import account_check_specs, account_checks, account_metadata, no_orphans
 from accounts_migration.databases.bookkeeping import Snapshot as SnapshotRecord
 from accounts_migration.databases.books import MIGRATION
@@ -24,6 +25,7 @@ from accounts_migration.databases.target import Target
 from accounts_migration.entities import PLATFORM_ENTITIES
 from accounts_migration.entities.policies import Policies
 from accounts_migration.platform.bookkeeping import carried_books, digest_of, read_books
+from accounts_migration.reconciliation.promises import Promises
 from accounts_migration.reconciliation.report import Reconciliation
 from accounts_migration.resources import BackupResource, PlatformResource, TargetResource
 
@@ -101,6 +103,7 @@ def copy_constraints(
     platform: dg.ResourceParam[PlatformResource],
     policies: dg.ResourceParam[Policies],
     copy_target: dg.ResourceParam[TargetResource],
+    promising: dg.ResourceParam[Ahead[Promises]],
     reconciling: dg.ResourceParam[Ahead[Reconciliation]],
 ) -> dg.MaterializeResult[None]:
     """Add what is missing of keys, foreign keys, checks and indexes, verify the foreign keys, analyze."""
@@ -108,7 +111,7 @@ def copy_constraints(
         database.prepare()
 
         def reconcile() -> Reconciliation:
-            return reconciled(platform.snapshot(), policies, copy_target, entities=PLATFORM_ENTITIES, by_month=True)
+            return _reconciled(context, platform.snapshot(), policies, copy_target, promising)
 
         begin_reconciliation(context, database, PROOF, reconciling, reconcile)
         return constrained(context, database)
@@ -130,13 +133,14 @@ def proof(
     snapshot: Snapshot,
     policies: dg.ResourceParam[Policies],
     copy_target: dg.ResourceParam[TargetResource],
+    promising: dg.ResourceParam[Ahead[Promises]],
     reconciling: dg.ResourceParam[Ahead[Reconciliation]],
 ) -> Iterator[dg.MaterializeResult[None]]:
     """The whole account: rows by entity and batch, control totals of both databases, references."""
     with failing_clearly():
         found = reconciling.result(
             context.run.run_id,
-            lambda: reconciled(snapshot, policies, copy_target, entities=PLATFORM_ENTITIES, by_month=True),
+            lambda: _reconciled(context, snapshot, policies, copy_target, promising),
         )
         with copy_target.open() as database:
             orphans = database.referential_integrity()
@@ -145,3 +149,20 @@ def proof(
         context.log.info(str(line))
     checks = [*account_checks(found), no_orphans(orphans, rows)]
     yield dg.MaterializeResult(metadata=account_metadata(found), check_results=checks)
+
+
+def _reconciled(
+    context: dg.AssetExecutionContext,
+    snapshot: Snapshot,
+    policies: Policies,
+    target: TargetResource,
+    promising: Ahead[Promises],
+) -> Reconciliation:
+    return reconciled(
+        snapshot,
+        policies,
+        target,
+        entities=PLATFORM_ENTITIES,
+        by_month=True,
+        promises=promising.begun(context.run.run_id),
+    )
