@@ -1,6 +1,6 @@
 """What a target database is asked before a migration: what it is, what its user may do, how fast it takes bytes.
 
-Here: the form of the answers. Not here: the questions (`sqlite_target`, `postgres_provisioning`).
+Here: the form of the answers. Not here: the questions (`sqlite_provisioning`, `postgres_provisioning`).
 """
 
 import os

@@ -1,7 +1,7 @@
 """A connection to a SQLite target, and the SQL that SQLite alone speaks.
 
-Here: dates, amounts and counts as SQLite's expressions, and its driver's errors in words. Not here: opening the file,
-and what is done with it (`sqlite_target`).
+Here: dates, amounts and counts as SQLite's expressions, and its driver's errors in words. Not here: opening the file
+(`sqlite_opening`), and what is done with it (`sqlite_target`).
 """
 
 import re

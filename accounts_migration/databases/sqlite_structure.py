@@ -1,12 +1,12 @@
 """What a SQLite database says of its tables, and the same of tables made in memory.
 
-Here: columns, keys, checks, references and indexes, as SQLite tells them. Not here: their comparison
-(`schema_versions.comparison`).
+Here: columns, keys, checks, references and indexes, as SQLite tells them, and which types can hold our values. Not
+here: their comparison (`schema_versions.comparison`), and whether tables can take our rows (`structure`).
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
 
 from adbc_driver_sqlite import dbapi as sqlite_dbapi
@@ -15,7 +15,8 @@ from accounts_migration.databases.schema_versions import comparison
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.sql_text import quoted
 from accounts_migration.databases.sqlite_session import SqliteSession
-from accounts_migration.databases.target_schema import TABLES
+from accounts_migration.databases.structure import FoundColumn, FoundTable
+from accounts_migration.databases.target_schema import TABLES, Kind
 
 _CHECK = re.compile(r"""(?:CONSTRAINT\s+"?(\w+)"?\s+)?CHECK\s*\(""", re.IGNORECASE)
 
@@ -99,3 +100,44 @@ def _within_parentheses(text: str) -> str:
             if depth == 0:
                 return text[:place]
     return text
+
+
+def found_tables(session: Session, wanted: Collection[str]) -> dict[str, FoundTable]:
+    """Return those of the wanted tables, or views and the like of that name, that stand."""
+    rows = session.execute("SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view')")
+    kinds = {name.lower(): (name, kind) for name, kind in rows}
+    return {name: _found_table(session, *kinds[name]) for name in wanted if name in kinds}
+
+
+def _found_table(session: Session, name: str, kind: str) -> FoundTable:
+    # table_xinfo: cid, name, type, notnull, default, place in the key, hidden (2 and 3: generated)
+    rows = session.execute(f"PRAGMA table_xinfo({quoted(name)})")
+    columns = {row[1].lower(): FoundColumn(row[2], bool(row[3]), row[4] is not None, row[6] in (2, 3)) for row in rows}
+    key = tuple(row[1].lower() for row in sorted(rows, key=lambda row: row[5]) if row[5])
+    return FoundTable(kind, columns, key)
+
+
+def judge_type(kind: Kind, declared: str) -> str | None:
+    """Return what the type of a column must be; None where the declared one will do."""
+    affinity = _affinity(declared)
+    if kind in (Kind.MONEY, Kind.RATE):
+        return None if affinity in ("NUMERIC", "REAL") else "of numeric affinity, like DECIMAL(15, 2)"
+    if kind is Kind.COUNT:
+        return None if affinity in ("INTEGER", "NUMERIC") else "an integer"
+    if kind in (Kind.DATE, Kind.MOMENT):
+        return None if affinity in ("TEXT", "BLOB", "NUMERIC") else "text"
+    return None if affinity in ("TEXT", "BLOB") else "text"
+
+
+def _affinity(declared: str) -> str:
+    """Return the affinity that SQLite gives a declared type (its documentation, section 3.1)."""
+    name = declared.upper()
+    for words, affinity in (
+        (("INT",), "INTEGER"),
+        (("CHAR", "CLOB", "TEXT"), "TEXT"),
+        (("BLOB",), "BLOB"),
+        (("REAL", "FLOA", "DOUB"), "REAL"),
+    ):
+        if any(word in name for word in words):
+            return affinity
+    return "NUMERIC" if name else "BLOB"

@@ -1,7 +1,7 @@
 """Whether the tables that stand in a target can take our rows.
 
 Here: the comparison of contract section 6 (compatible, else an error), alike for both engines. Not here:
-how an engine is asked for its tables (`sqlite_target`, `postgres_target`), and the wanted tables
+how an engine is asked for its tables (`sqlite_structure`, `postgres_target`), and the wanted tables
 (`target_schema`).
 """
 

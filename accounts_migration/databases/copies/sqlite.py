@@ -24,8 +24,8 @@ from accounts_migration.databases.copies.engine import Copy, Dump, Engine, Rehea
 from accounts_migration.databases.copies.figures import MEASURES, Figures, Migrated, TableFigures
 from accounts_migration.databases.files import onto_disk
 from accounts_migration.databases.locks import held_once
+from accounts_migration.databases.sqlite_lock import acquire_lock, lock_name
 from accounts_migration.databases.sqlite_session import exact_sum, read_exact_sum
-from accounts_migration.databases.sqlite_target import acquire_lock, lock_name
 from accounts_migration.errors import MigrationError
 
 FILE = "target.db"

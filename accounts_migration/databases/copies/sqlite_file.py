@@ -1,7 +1,7 @@
 """A program of its own: copy a SQLite file by the online backup API, tell what stands in it, or export a table.
 
 Here: what must not happen within a process that has the target open. There, only ADBC's own SQLite may touch the file:
-a second SQLite library would drop its locks (see `accounts_migration.databases.sqlite_target`). So this file is run by
+a second SQLite library would drop its locks (see `accounts_migration.databases.sqlite_opening`). So this file is run by
 `python -I -S`, imports the standard library alone, reads its task as JSON from standard input and answers as JSON.
 Not here: what the answer means (`accounts_migration.databases.copies.sqlite`).
 """
