@@ -101,7 +101,10 @@ class Target(TargetReading):
         return [str(one.compile(dialect=self._dialect)).strip() for one in ddl]
 
     def has_books(self) -> bool:
-        """Return whether the bookkeeping tables stand; whose rows stand beside them is not looked at.
+        """Return whether the bookkeeping tables stand, beside tables that can hold our rows.
+
+        Whose rows stand there is not looked at, nor whether any load is recorded: of a migration that was stopped before
+        its first load, the tables stand empty.
 
         Raises:
             MigrationError: It is at another version, or a table is not compatible.

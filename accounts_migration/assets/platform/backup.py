@@ -18,7 +18,11 @@ COPY_BACKUP = dg.AssetKey(["platform", "target_backup"])
 
 
 def holds_a_copy(database: Target) -> bool:
-    """Return whether an earlier copy has brought rows, which may be in use by now."""
+    """Return whether an earlier copy has brought tables, whose rows may be in use by now.
+
+    Unlike `Target.has_books` it refuses nothing: a database that is no Account Processing System may hold a table with
+    the name of one of ours and other columns, which an earlier copy has brought with the rest.
+    """
     return set(database.books.tables) <= set(database.standing()) and bool(database.recorded_batches())
 
 
