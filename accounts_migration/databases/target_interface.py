@@ -103,8 +103,8 @@ class Target(TargetReading):
     def has_books(self) -> bool:
         """Return whether the bookkeeping tables stand, beside tables that can hold our rows.
 
-        Whose rows stand there is not looked at, nor whether any load is recorded: of a migration that was stopped before
-        its first load, the tables stand empty.
+        Whose rows stand there is not looked at, nor whether any load is recorded: after a migration that was stopped
+        before its first load, the tables stand empty.
 
         Raises:
             MigrationError: It is at another version, or a table is not compatible.

@@ -162,6 +162,19 @@ exec "{find_programs(18, None).psql}" "$@"
         run(program, words, url("sslmode=prefer&sslpassword=key"), "Cannot ask")
 
 
+@pytest.mark.parametrize("secret", ["k%0Ahost=elsewhere", "k%0A", "k%0D%0Ay", "k%20", "k%0D", "k%09", "k%00y"])
+def test_the_password_of_a_key_that_one_line_cannot_hold_is_refused(
+    secret: str, url: Callable[..., str], tmp_path: Path
+) -> None:
+    """It goes to a program by a line of a file: the rest would be another parameter, or lost."""
+    program = tmp_path / "psql"
+    program.write_text(f'#!/bin/sh\ntouch "{tmp_path}/begun"\n')
+    program.chmod(0o700)
+    with pytest.raises(UsageError, match="the password of the client's key holds a line break or") as told:
+        run(program, [], url(f"sslmode=prefer&sslpassword={secret}"), "Cannot ask")
+    assert ("elsewhere" in str(told.value), (tmp_path / "begun").exists()) == (False, False)
+
+
 def test_a_program_gets_the_mode_too_and_one_built_without_tls_says_so(url: Callable[..., str]) -> None:
     """Those of the embedded server's package are such."""
     programs = find_programs(18, None)

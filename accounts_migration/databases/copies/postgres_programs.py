@@ -24,6 +24,8 @@ from accounts_migration.errors import MigrationError, UsageError
 _INSTALLED = Path("/usr/lib/postgresql")
 _SECONDS_TO_CONNECT = "10"
 _SERVICE = "accounts_migration"
+# libpq cuts these off the end of a line of its service file
+_BLANKS = " \t\n\v\f\r"
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
 
 # what may be told of the programs' own words: they quote rows of the database
@@ -108,7 +110,8 @@ def run(program: Path, words: Sequence[str], url: str | None, what: str, *, into
         into: Where its output goes.
 
     Raises:
-        UsageError: The URL names a service and the password of a key, which cannot go together.
+        UsageError: The URL names a service and the password of a key, which cannot go together, or no line of a file
+            can hold that password.
         MigrationError: It failed; tells only what quotes no row.
     """
     with _connection(url) as (where, secrets):
@@ -151,6 +154,7 @@ def _connection(url: str | None) -> Iterator[tuple[list[str], Mapping[str, str]]
             why="both a service and the password of the client's key are named, and that password goes by a service",
             remedy="Write sslpassword into the file of the service, instead of into the URL",
         )
+    _refuse_no_line(key_password, shown)
     # libpq reads it from no variable of the environment
     with tempfile.TemporaryDirectory(prefix="service-") as folder:
         file = Path(folder, "pg_service.conf")
@@ -158,6 +162,17 @@ def _connection(url: str | None) -> Iterator[tuple[list[str], Mapping[str, str]]
         file.write_text(f"[{_SERVICE}]\nsslpassword={key_password}\n", encoding="utf-8")
         named = with_parameter(shown, "service", _SERVICE)
         yield [f"--dbname={named}"], {**secrets, "PGSERVICEFILE": str(file)}
+
+
+def _refuse_no_line(key_password: str, shown: str) -> None:
+    """Raise UsageError where a line of a file cannot hold the password: the rest would be another parameter, or lost."""
+    if key_password != key_password.rstrip(_BLANKS) or any(sign in key_password for sign in "\n\0"):
+        raise UsageError(
+            f"Cannot let a program connect to {shown}",
+            why="the password of the client's key holds a line break or U+0000, or ends in a blank, and a program reads"
+            " it from a line of a file",
+            remedy="Give the client's key another password",
+        )
 
 
 def _candidates() -> Iterator[Path]:
