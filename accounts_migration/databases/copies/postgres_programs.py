@@ -165,7 +165,7 @@ def _connection(url: str | None) -> Iterator[tuple[list[str], Mapping[str, str]]
 
 
 def _refuse_no_line(key_password: str, shown: str) -> None:
-    """Raise UsageError where a line of a file cannot hold the password: the rest would be another parameter, or lost."""
+    """Raise UsageError where a line of a file cannot hold the password: the rest would become another parameter."""
     if key_password != key_password.rstrip(_BLANKS) or any(sign in key_password for sign in "\n\0"):
         raise UsageError(
             f"Cannot let a program connect to {shown}",
