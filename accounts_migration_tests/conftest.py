@@ -82,12 +82,16 @@ def quoted_schema_url(postgres_url: str) -> str:
     return postgres_url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def target_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """Return the path of a target that is not there yet."""
+    return str(tmp_path / "target.db")
+
+
+@pytest.fixture(params=["sqlite_url", "postgres_url"], ids=["sqlite", "postgresql"])
+def target_url(request: pytest.FixtureRequest) -> str:
     """Return the URL of an empty target, once for each engine."""
-    if request.param == "sqlite":
-        return str(tmp_path / "target.db")
-    return str(request.getfixturevalue("postgres_url"))
+    return str(request.getfixturevalue(request.param))
 
 
 @pytest.fixture

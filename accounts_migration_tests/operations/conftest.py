@@ -1,6 +1,7 @@
-"""The fixtures of rollbacks.
+"""The fixtures of backups and rollbacks.
 
-A target is migrated once for each engine; each test has a copy of it, and backups and a service of its own.
+For rollbacks a target is migrated once for each engine; each test has a copy of it, and backups and a service of its
+own.
 """
 
 import shutil
@@ -10,11 +11,31 @@ from typing import Any
 
 import pytest
 
+from accounts_migration.databases.target import open_target
 from accounts_migration.operations.backup import list_backups, take_backup
 from accounts_migration.settings import Settings
 from accounts_migration_tests.operations.api import Api
 from accounts_migration_tests.operations.night import Night, make_again
 from accounts_migration_tests.operations.rolling_back import RollingBack
+
+
+@pytest.fixture
+def backup_dir(tmp_path: Path) -> Path:
+    """Return BACKUP_DIR, which is not there yet."""
+    return tmp_path / "backups"
+
+
+@pytest.fixture
+def loaded(target_url: str, bank: Any) -> str:
+    """Return a target with 2 products, 2 customers, 3 accounts, 40 transactions and a table of somebody else."""
+    with open_target(target_url) as target:
+        target.prepare()
+        bank.load_parents(target)
+        bank.load(target, "transaction", bank.transaction(*range(1, 41)), "2024-03")
+        target.constrain()
+        target.session.execute("CREATE TABLE note (words text, place int)")
+        target.session.execute("INSERT INTO note VALUES ('one', 1), (NULL, NULL)")
+    return target_url
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
