@@ -4,7 +4,7 @@ Here: what the tests of all entities share. Not here: what a verdict should be.
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -83,21 +83,28 @@ def judged_rows(
     """Do the same for rows in a mapping."""
     path = write_source(folder / f"legacy-{len(list(folder.iterdir()))}.db", rows)
     last = max(list(ENTITIES).index(entity) for entity in rows)
-    return judge(path, policies, rows_per_chunk, list(ENTITIES)[: last + 1])
+    return judge(path, policies, rows_per_chunk, list(ENTITIES.values())[: last + 1])
 
 
 def judge(
-    path: Path, policies: Policies, rows_per_chunk: int | None = None, entities: Sequence[str] = tuple(ENTITIES)
+    path: Path, policies: Policies, rows_per_chunk: int | None = None, entities: Iterable[Entity] | None = None
 ) -> dict[str, Cleaned]:
-    """Judge all rows of a legacy database by the entities' rules, without Dagster and without a target."""
+    """Judge all rows of a database by the rules of the entities, without Dagster and without a target.
+
+    Args:
+        path: The database: a legacy one, or for entities of the platform one of its own.
+        policies: The policies.
+        rows_per_chunk: How many rows are cleaned at once; None takes all.
+        entities: Parents first; None takes the legacy ones.
+    """
     verdicts: dict[str, Cleaned] = {}
-    for entity in map(ENTITIES.__getitem__, entities):
+    for entity in ENTITIES.values() if entities is None else entities:
         circumstances = Circumstances(
             policies=policies,
             snapshot_time=TAKEN,
             duplicates=duplicates(path, entity, policies),
             parents={name: KeyFates.from_tables(verdicts[name].keys.to_batches()) for name in entity.parents},
-            referenced=None if entity.parents else referenced_keys(_references(path, entity, policies)),
+            referenced=referenced_keys(_references(path, entity, policies)) if _may_be_inactive(entity) else None,
         )
         rows = chunk_of(path, entity).rows
         step = rows_per_chunk or max(1, len(rows))
@@ -111,8 +118,12 @@ def judge(
     return verdicts
 
 
+def _may_be_inactive(entity: Entity) -> bool:
+    return entity.origin == "legacy" and not entity.parents
+
+
 def chunk_of(path: Path, entity: Entity) -> LegacyChunk:
-    """Read a whole legacy table."""
+    """Read a whole table of the source."""
     table = LegacyTable(entity.legacy_table, entity.legacy_columns, entity.batch_column)
     with closing(sqlite3.connect(path)) as connection:
         connection.text_factory = bytes
@@ -181,6 +192,26 @@ def assert_rejected(folder: Path, entity: str, column: str, reason: str, values:
     found = records(verdict, "action", "reason", "reasons", "column", "old_value", "new_value")
     assert found == [("rejected", reason, reason, column, as_told(value), None) for value in values]
     assert verdict.rows.num_rows == 0
+
+
+def assert_told_together(folder: Path, entity: str, broken: Sequence[tuple[str, LegacyValue, str]]) -> None:
+    """Assert that a row has one record of all its broken rules, in the order of the columns.
+
+    Args:
+        folder: Where a legacy database is written.
+        entity: The entity.
+        broken: (column, a value that breaks a rule, the reason). The first row holds all, each next one fewer.
+    """
+    key = ENTITIES[entity].key_column
+    rows: list[Row] = [
+        {key: 100 + first} | {column: value for column, value, _ in broken[first:]} for first in range(len(broken))
+    ]
+    verdict = judged_rows(folder, {entity: rows}, Policies())[entity]
+    assert verdict.rows.num_rows == 0
+    assert records(verdict, "reason", "reasons", "column", "old_value") == [
+        (reason, ",".join(told for _, _, told in broken[first:]), column, as_told(value))
+        for first, (column, value, reason) in enumerate(broken)
+    ]
 
 
 def reasons_of(entity: str) -> set[tuple[str, str]]:

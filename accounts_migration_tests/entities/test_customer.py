@@ -15,6 +15,7 @@ from accounts_migration_tests.entities.judging import (
     as_told,
     assert_accepted,
     assert_rejected,
+    assert_told_together,
     judged,
     numbered,
     reasons_of,
@@ -174,16 +175,7 @@ def test_all_broken_rules_stand_in_one_record_in_the_order_of_the_columns(tmp_pa
         ("phone_number", "\0", "NUL_CHARACTER"),
         ("created_date", 5, "INVALID_DATE"),
     ]
-    rows: list[Row] = [
-        {"customer_number": 100 + first} | {column: value for column, value, _ in broken[first:]}
-        for first in range(len(broken))
-    ]
-    verdict = judged(tmp_path, customer=rows)["customer"]
-    assert verdict.rows.num_rows == 0
-    assert records(verdict, "reason", "reasons", "column", "old_value") == [
-        (reason, ",".join(told for _, _, told in broken[first:]), column, as_told(value))
-        for first, (column, value, reason) in enumerate(broken)
-    ]
+    assert_told_together(tmp_path, "customer", broken)
 
 
 def test_a_missing_date_becomes_the_snapshots_time_and_is_recorded(tmp_path: Path) -> None:

@@ -2,28 +2,22 @@
 
 import json
 import math
-import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from accounts_migration.databases import legacy_source
-from accounts_migration.databases.legacy_source import LegacyTable
-from accounts_migration.entities import PLATFORM_ENTITIES, Entity
-from accounts_migration.entities.cleaning import Cleaned, clean
-from accounts_migration.entities.entity import Circumstances, LegacyChunk
-from accounts_migration.entities.keys import KeyChunk, KeyFates, judge_duplicates, numbered, rows_sharing_a_key
+from accounts_migration.entities import PLATFORM_ENTITIES
+from accounts_migration.entities.cleaning import Cleaned
+from accounts_migration.entities.keys import numbered
 from accounts_migration.entities.policies import Policies
 from accounts_migration.legacy_values import LegacyValue, UndecodableText, read_source_row
-from accounts_migration_tests.entities.judging import TAKEN, as_told, records
+from accounts_migration_tests.entities.judging import as_told, judge, records
 from accounts_migration_tests.platform_rows import ODD, SOUND, Row, write_platform
 
 BROKEN = UndecodableText(b"PROD-001\xff")
@@ -168,47 +162,11 @@ REFUSED: dict[tuple[str, str], dict[str, list[LegacyValue]]] = {
 }  # fmt: skip
 
 
-def judge(path: Path, entities: Sequence[str] = tuple(PLATFORM_ENTITIES)) -> dict[str, Cleaned]:
-    """Judge the rows of a platform database by the entities' rules, without Dagster and without a target."""
-    verdicts: dict[str, Cleaned] = {}
-    for entity in map(PLATFORM_ENTITIES.__getitem__, entities):
-        chunk = _chunk(path, entity)
-        circumstances = Circumstances(
-            policies=Policies(),
-            snapshot_time=TAKEN,
-            duplicates=_duplicates(path, entity, chunk),
-            parents={name: KeyFates.from_tables(verdicts[name].keys.to_batches()) for name in entity.parents},
-        )
-        verdicts[entity.name] = clean(entity, chunk, circumstances)
-    return verdicts
-
-
-def _chunk(path: Path, entity: Entity) -> LegacyChunk:
-    table = LegacyTable(entity.legacy_table, entity.legacy_columns, entity.batch_column)
-    with closing(sqlite3.connect(path)) as connection:
-        connection.text_factory = bytes
-        classes = legacy_source.dominant_classes(connection, table)
-    empty = legacy_source.raw_schema(table, classes).empty_table().to_batches()
-    batches = list(legacy_source.read_rows(path, table, classes, "rowid")) or empty
-    return LegacyChunk(pa.concat_batches(batches), entity.legacy_columns, has_row_id=True)
-
-
-def _duplicates(path: Path, entity: Entity, chunk: LegacyChunk) -> pa.Table:
-    suspects = rows_sharing_a_key(
-        lambda: iter([KeyChunk(np.asarray(chunk.rows["row"]), chunk.column(entity.key_column))]),
-        len(chunk),
-        lambda column: entity.parse_keys(column, "utf-8"),
-    )
-    table = LegacyTable(entity.legacy_table, entity.legacy_columns)
-    whole = legacy_source.read_whole_rows(path, table, "rowid", sorted(suspects)) if suspects else []
-    return judge_duplicates((row, suspects[row], encoded) for row, encoded in whole)
-
-
 def judged(folder: Path, rows: Mapping[str, Sequence[Row]]) -> dict[str, Cleaned]:
     """Write rows and judge them, as far as the last entity named."""
     path = write_platform(folder / f"platform-{len(list(folder.iterdir()))}.db", rows)
     last = max(list(PLATFORM_ENTITIES).index(entity) for entity in rows)
-    return judge(path, list(PLATFORM_ENTITIES)[: last + 1])
+    return judge(path, Policies(), entities=list(PLATFORM_ENTITIES.values())[: last + 1])
 
 
 def one_for_each(entity: str, column: str, values: Sequence[LegacyValue]) -> list[Row]:

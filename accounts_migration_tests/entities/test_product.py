@@ -15,6 +15,7 @@ from accounts_migration_tests.entities.judging import (
     as_told,
     assert_accepted,
     assert_rejected,
+    assert_told_together,
     judged,
     numbered,
     reasons_of,
@@ -177,16 +178,7 @@ def test_all_broken_rules_stand_in_one_record_in_the_order_of_the_columns(tmp_pa
         ("maint_fee", None, "MISSING_VALUE"),
         ("min_bal_int", "0.001", "SUB_CENT"),
     ]
-    rows: list[Row] = [
-        {"product_code": 100 + first} | {column: value for column, value, _ in broken[first:]}
-        for first in range(len(broken))
-    ]
-    verdict = judged(tmp_path, product=rows)["product"]
-    assert verdict.rows.num_rows == 0
-    assert records(verdict, "reason", "reasons", "column", "old_value") == [
-        (reason, ",".join(told for _, _, told in broken[first:]), column, as_told(value))
-        for first, (column, value, reason) in enumerate(broken)
-    ]
+    assert_told_together(tmp_path, "product", broken)
 
 
 def test_a_reason_that_two_columns_give_is_named_once(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from accounts_migration_tests.entities.judging import (
     as_told,
     assert_accepted,
     assert_rejected,
+    assert_told_together,
     judged,
     numbered,
     reasons_of,
@@ -238,16 +239,7 @@ def test_all_broken_rules_stand_in_one_record_in_the_order_of_the_columns(tmp_pa
         ("description", "\0", "NUL_CHARACTER"),
         ("trans_date", "", "MISSING_VALUE"),
     ]
-    rows: list[Row] = [
-        {"trans_id": 100 + first} | {column: value for column, value, _ in broken[first:]}
-        for first in range(len(broken))
-    ]
-    verdict = judged(tmp_path, transaction=rows)["transaction"]
-    assert verdict.rows.num_rows == 0
-    assert records(verdict, "reason", "reasons", "column", "old_value") == [
-        (reason, ",".join(told for _, _, told in broken[first:]), column, as_told(value))
-        for first, (column, value, reason) in enumerate(broken)
-    ]
+    assert_told_together(tmp_path, "transaction", broken)
 
 
 def test_duplicates_come_first_and_parents_last(tmp_path: Path) -> None:

@@ -38,13 +38,10 @@ PLANTED: dict[str, list[tuple[Any, ...]]] = {
 
 
 @dataclass(frozen=True)
-class Reported:
-    """A migration whose report was written twice; `first` are the bytes of the files after the first time."""
+class ReportFolder:
+    """A folder that a report was written into."""
 
-    migration: Any
-    url: str
     folder: Path
-    first: dict[str, bytes]
 
     @property
     def json(self) -> dict[str, Any]:
@@ -54,6 +51,15 @@ class Reported:
     @property
     def html(self) -> str:
         return (self.folder / "report.html").read_text()
+
+
+@dataclass(frozen=True)
+class Reported(ReportFolder):
+    """A migration whose report was written twice; `first` are the bytes of the files after the first time."""
+
+    migration: Any
+    url: str
+    first: dict[str, bytes]
 
     def files(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in self.folder.iterdir()}
@@ -77,4 +83,4 @@ def reported(
         [written] = (folder / "home" / "reports").iterdir()
         first = {path.name: path.read_bytes() for path in written.iterdir()}
         assert migration.run(job="report").success
-        yield Reported(migration, url, written, first)
+        yield Reported(written, migration, url, first)

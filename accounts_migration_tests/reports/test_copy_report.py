@@ -18,28 +18,18 @@ from accounts_migration.migration import Outcome
 from accounts_migration.reports.contents import NotCarried, OtherTable, OtherTables
 from accounts_migration.reports.rendering import render
 from accounts_migration.settings import Settings
-from accounts_migration_tests.reports.conftest import PASSWORD
+from accounts_migration_tests.reports.conftest import PASSWORD, ReportFolder
 from accounts_migration_tests.reports.test_page import Tables
 from accounts_migration_tests.reports.test_pictures import REPORT
 
 
 @dataclass(frozen=True)
-class Copied:
+class Copied(ReportFolder):
     """A copy; `damaged` tells whether a row of its source was one that no table of ours can hold."""
 
     outcome: Outcome
     urls: tuple[str, str]
-    folder: Path
     damaged: bool
-
-    @property
-    def json(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.folder / "report.json").read_text())
-        return found
-
-    @property
-    def html(self) -> str:
-        return (self.folder / "report.html").read_text()
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -69,7 +59,7 @@ def copied(
     )
     outcome = copy(settings, all_tables=True, report_folder=folder / "signed")
     assert outcome.success, outcome.problems
-    yield Copied(outcome, (source, target), folder / "signed", request.param == "sqlite")
+    yield Copied(folder / "signed", outcome, (source, target), request.param == "sqlite")
 
 
 def test_every_row_and_cent_of_a_copy_is_accounted_for(copied: Copied) -> None:
