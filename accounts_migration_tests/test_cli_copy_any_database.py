@@ -70,8 +70,8 @@ def test_without_all_tables_it_is_refused_and_nothing_is_written(
     assert run_sql(there, "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == [(0,)]
 
 
-def test_the_children_of_a_row_that_the_target_cannot_hold_are_told_and_fail_the_copy(
-    here: Any, tmp_path: Path, new_target: Callable[[str, Path], str]
+def test_the_children_of_a_row_that_the_target_cannot_hold_are_rejected_with_it(
+    here: Any, tmp_path: Path, new_target: Callable[[str, Path], str], run_sql: Any
 ) -> None:
     origin = written(
         tmp_path / "any.db",
@@ -82,11 +82,17 @@ def test_the_children_of_a_row_that_the_target_cannot_hold_are_told_and_fail_the
     )
     there = new_target("postgresql", tmp_path)
     assert here("copy", origin, there, "--all-tables").status == 1
-    again = here("copy", origin, there, "--all-tables", "--policy", "max_reject_rate=0.5")
-    assert again.status == 1
-    assert "child_parent_fkey: 0 rows have no parent in the source, 1 in the target" in again.err
-    # nobody did
-    assert "changed by somebody" not in again.err
+    said = here("copy", origin, there, "--all-tables", "--policy", "max_reject_rate=0.25")
+    assert said.status == 1
+    assert "Cannot copy table child: 1 of 2 rows hold values that the target cannot, or refer to rejected" in said.err
+    said = here("copy", origin, there, "--all-tables", "--policy", "max_reject_rate=0.5")
+    assert (said.status, "child: 1 rows loaded anew, 1 rejected" in said.err) == (0, True), said.err
+    assert run_sql(there, "SELECT id FROM child") == [(10,)]
+    listed = json.loads(here("defects", "--copy", there, "--format", "json").out)
+    assert [(one["entity"], one["source_key"], one["reason"]) for one in listed] == [
+        ("child", "11", "PARENT_REJECTED"),
+        ("parent", "2", "NUL_CHARACTER"),
+    ]
 
 
 def test_some_of_our_tables_are_too_few(here: Any, tmp_path: Path) -> None:

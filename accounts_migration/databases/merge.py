@@ -15,6 +15,7 @@ from accounts_migration.databases.batches import ALL, DATE_COLUMN, PARTITIONED, 
 from accounts_migration.databases.bookkeeping import loaded_by_batch, lower_loaded
 from accounts_migration.databases.books import Books
 from accounts_migration.databases.readings import count_by_batch, label_of
+from accounts_migration.databases.references import refuse_referred
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.sql_text import quoted
 from accounts_migration.databases.target_schema import children_of, column_names, key_of, selected
@@ -158,6 +159,7 @@ def _remove(session: Session, entity: str, doomed: str, changes: Changes, *, own
         if batch != own_batch:
             place = (entity, batch)
             changes.removed_elsewhere[place] = changes.removed_elsewhere.get(place, 0) + rows
+    refuse_referred(session, entity, doomed)
     keys = f"(SELECT target_key FROM {doomed})"  # a constant
     session.execute(f"DELETE FROM {session.books.batch_row} WHERE entity = '{entity}' AND target_key IN {keys}")
     session.execute(f"DELETE FROM {quoted(entity)} WHERE {quoted(key_of(entity))} IN {keys}")  # our names

@@ -10,6 +10,7 @@ from collections.abc import Collection
 
 import pyarrow as pa
 
+from accounts_migration.databases.books import COPY
 from accounts_migration.databases.postgres_session import CURRENT_SCHEMA
 from accounts_migration.databases.provisioning import (
     BYTES_SENT,
@@ -20,7 +21,8 @@ from accounts_migration.databases.provisioning import (
 )
 from accounts_migration.databases.schema_versions.known import VERSION_TABLE
 from accounts_migration.databases.session import Session
-from accounts_migration.databases.target_schema import TABLES, parents_of
+from accounts_migration.databases.sql_text import literal
+from accounts_migration.databases.target_schema import ENTITIES, TABLES, parents_of
 
 OLDEST_VERSION = 120000
 """As server_version_num; older ones know no generated columns, which the look at the tables asks for."""
@@ -110,6 +112,24 @@ def denied(session: Session, unconstrained: Collection[str]) -> list[str]:
             found.append(f"{role} lacks {', '.join(rights)} on the table {name}")
         if name in unconstrained and not owned:
             found.append(f"{role} does not own the table {name}, whose keys and indexes are still to be added")
+    return found
+
+
+def denied_to_carry(session: Session) -> list[str]:
+    """Return the rights that the role lacks to make other tables, and to replace those that copies have brought."""
+    [(role, schema, may_create, has_books)] = session.execute(
+        "SELECT current_user::text, current_schema()::text, has_schema_privilege(current_schema(), 'CREATE'),"
+        f" EXISTS (SELECT 1 FROM pg_class WHERE relnamespace = {CURRENT_SCHEMA} AND relname = '{COPY.batch}'"
+        " AND has_table_privilege(oid, 'SELECT'))"
+    )
+    found = [] if may_create or schema is None else [f"{role} lacks CREATE on the schema {schema}"]
+    if has_books:
+        foreign = session.execute(
+            f"SELECT c.relname::text FROM pg_class AS c JOIN {COPY.batch} AS b ON b.entity = c.relname"
+            f" WHERE c.relnamespace = {CURRENT_SCHEMA} AND NOT pg_has_role(c.relowner, 'USAGE')"
+            f" AND c.relname NOT IN ({', '.join(map(literal, ENTITIES))}) ORDER BY 1"
+        )
+        found += [f"{role} does not own the table {name}, which an earlier copy brought" for (name,) in foreign]
     return found
 
 

@@ -226,13 +226,15 @@ class PostgresTarget(Target):
         """Ask the server."""
         return postgres_provisioning.provisioning(self.session)
 
-    def denied(self) -> list[str]:
+    def denied(self, *, others: bool = False) -> list[str]:
         """Ask the server for the role's rights."""
         wanted = build_tables()
         found = [entity for entity in ENTITIES if entity in _found_tables(self.session, wanted)]
         indexes = {index.table.name for index in self._missing_indexes() if index.table is not None}
         unconstrained = {entity for entity in found if entity in indexes or self._missing_of(wanted[entity])}
-        return postgres_provisioning.denied(self.session, unconstrained)
+        denied = postgres_provisioning.denied(self.session, unconstrained)
+        further = postgres_provisioning.denied_to_carry(self.session) if others else []
+        return list(dict.fromkeys([*denied, *further]))
 
     def throughput(self) -> Throughput:
         """Send into a temporary table."""

@@ -155,7 +155,7 @@ class SqliteTarget(Target):
             return Provisioning({"file": "is made by the migration"})
         return sqlite_provisioning.provisioning(self.session)
 
-    def denied(self) -> list[str]:
+    def denied(self, *, others: bool = False) -> list[str]:
         """Take the write lock of the file and give it back; rights of file and folder were looked at on opening."""
         if not self.path.exists():
             return []
@@ -175,7 +175,8 @@ class SqliteTarget(Target):
         if self._log_size() > _MOST_LOG_BYTES:
             self._empty_log()
         indexed = {str(index.name) for index in entity_indexes("sqlite")} <= _index_names(session)
-        session.execute(f"PRAGMA foreign_keys = {'ON' if indexed else 'OFF'}")
+        checked = indexed and not self._references_released
+        session.execute(f"PRAGMA foreign_keys = {'ON' if checked else 'OFF'}")
 
     def _log_size(self) -> int:
         log = self.path.with_name(f"{self.path.name}-wal")

@@ -39,6 +39,7 @@ class TargetEngine(ABC):
         self._session: Session | None = None
         self._place_session: Session | None = None
         self._locks_held = 0
+        self._references_released = False
         self._without_foreign_rows: set[str] = set()
 
     def __enter__(self) -> Self:
@@ -134,8 +135,11 @@ class TargetEngine(ABC):
         """Return what the database tells of itself, and what of it stands in a migration's way; writes nothing."""
 
     @abstractmethod
-    def denied(self) -> list[str]:
+    def denied(self, *, others: bool = False) -> list[str]:
         """Return what this user may not do though a migration does it, a few words for each; writes nothing.
+
+        Args:
+            others: Whether a copy is to bring other tables, too, which it makes and replaces.
 
         Raises:
             MigrationError: A table is not compatible.

@@ -30,6 +30,7 @@ from accounts_migration.databases.books import MIGRATION
 from accounts_migration.databases.loads import BatchLoaded, BatchToLoad, Rehearsal, carried_table, recorded_batch
 from accounts_migration.databases.locks import held_once
 from accounts_migration.databases.merge import Changes, foreign_rows, merge
+from accounts_migration.databases.references import release
 from accounts_migration.databases.schema_versions.known import HEAD, VERSION_TABLE, other_version, version_of
 from accounts_migration.databases.sql_text import quoted
 from accounts_migration.databases.target_reading import TargetReading
@@ -160,6 +161,17 @@ class Target(TargetReading):
             except BaseException:
                 self._without_foreign_rows.discard(batch.entity)
                 raise
+
+    def release_references(self) -> None:
+        """Let rows of the entities go though rows of tables that copies brought refer to them.
+
+        For who carries these tables after the entities, and makes their references anew. Call it after `prepare`.
+
+        Raises:
+            MigrationError: The database fails.
+        """
+        release(self.session)
+        self._references_released = True
 
     def unchanged(self, entity: str, digests: Mapping[str, str]) -> set[str]:
         """Return those of the batches (batch -> content digest) that were loaded with this very content.

@@ -40,6 +40,7 @@ from accounts_migration.entities.entity import Circumstances
 from accounts_migration.entities.keys import DUPLICATE_SCHEMA, KeyFates
 from accounts_migration.entities.policies import Policies
 from accounts_migration.io_managers import StagingIOManager
+from accounts_migration.jobs import COPY_ALL_JOB
 from accounts_migration.reconciliation.promises import Promises
 from accounts_migration.resources import BackupResource, TargetResource, legacy_table
 from accounts_migration.staging import Staged, StagedOutput
@@ -144,6 +145,9 @@ def copied_asset(entity: Entity) -> dg.AssetsDefinition:
             begin_promises(context, entity, PROOF, promising, snapshot, policies)
             with copy_target.open() as database, database.lock():
                 back_up_alone(context, database, copy_backups)
+                if context.job_def.name == COPY_ALL_JOB:
+                    database.prepare()
+                    database.release_references()
                 verdicts = load_and_read_back(context, entity, database, rows, snapshot, policies)
         yield from loaded_and_judged(context, entity, verdicts)
 

@@ -17,6 +17,7 @@ from accounts_migration.assets.platform.snapshot import PLATFORM_SNAPSHOT
 from accounts_migration.databases.bookkeeping import Snapshot as SnapshotRecord
 from accounts_migration.databases.other_tables import (
     Inventory,
+    LostParents,
     Origin,
     OtherTable,
     RowDiffers,
@@ -25,6 +26,7 @@ from accounts_migration.databases.other_tables import (
     compare,
     copy_table,
     finish,
+    lost_parents,
     refuse_tables_of_others,
     take_inventory,
 )
@@ -102,16 +104,24 @@ def _carried(
     snapshot: Snapshot,
     max_reject_rate: float,
 ) -> _Carried:
-    """Bring every table, and compare; those that were kept, and that somebody has changed, are brought anew."""
+    """Bring every table, and compare; those that were kept, and that somebody has changed, are brought anew.
+
+    So are those with rows that refer to a rejected one: they are rejected, too.
+    """
     record = SnapshotRecord(snapshot.snapshot_id, snapshot.source, snapshot.sha256, snapshot.time)
 
-    def carry(table: OtherTable, *, anew: bool = False) -> TableCopied:
-        done = copy_table(table, origin, database, record, max_reject_rate=max_reject_rate, anew=anew)
+    def carry(table: OtherTable, *, anew: bool = False, lost: LostParents | None = None) -> TableCopied:
+        done = copy_table(table, origin, database, record, max_reject_rate=max_reject_rate, anew=anew, lost=lost)
         context.log.info(f"{done.table}: {done.loaded:,} rows {_ROADS[done.road]}, {done.rejected:,} rejected")
         return done
 
     def finished() -> tuple[list[str], list[TableCompared]]:
-        return finish(inventory, database), compare(inventory, origin, database)
+        lost = lost_parents(inventory, copied, database)
+        for table in inventory.tables:
+            if table.name in lost:
+                context.log.info(f"{table.name}: rows refer to rejected ones, and are rejected with them")
+                copied[table.name] = carry(table, anew=True, lost=lost[table.name])
+        return finish(inventory, database), compare(inventory, origin, database, lost)
 
     copied = {table.name: carry(table) for table in inventory.tables}
     steps, compared = finished()

@@ -8,13 +8,16 @@ Account Processing System and our books (`accounts_migration.databases.target_sc
 from accounts_migration.databases.other_tables.comparing import RowDiffers, TableCompared, compare
 from accounts_migration.databases.other_tables.copying import TableCopied, copy_table
 from accounts_migration.databases.other_tables.finishing import finish
+from accounts_migration.databases.other_tables.following import lost_parents
 from accounts_migration.databases.other_tables.inventory import take_inventory
 from accounts_migration.databases.other_tables.origin import Origin
 from accounts_migration.databases.other_tables.records import refuse_tables_of_others
+from accounts_migration.databases.other_tables.rows import LostParents
 from accounts_migration.databases.other_tables.structure import Inventory, NotCarried, OtherTable
 
 __all__ = [
     "Inventory",
+    "LostParents",
     "NotCarried",
     "Origin",
     "OtherTable",
@@ -24,6 +27,7 @@ __all__ = [
     "compare",
     "copy_table",
     "finish",
+    "lost_parents",
     "refuse_tables_of_others",
     "take_inventory",
 ]

@@ -12,7 +12,7 @@ import hashlib
 import json
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -26,7 +26,7 @@ from accounts_migration.databases.other_tables.copying import Totals, totals
 from accounts_migration.databases.other_tables.finishing import LARGEST_INTEGER, count_orphans
 from accounts_migration.databases.other_tables.origin import Origin
 from accounts_migration.databases.other_tables.records import kind_of_relation, recorded
-from accounts_migration.databases.other_tables.rows import ODD, Sieve, read_source, read_target
+from accounts_migration.databases.other_tables.rows import ODD, LostParents, Sieve, read_source, read_target
 from accounts_migration.databases.other_tables.structure import Inventory, OtherTable
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.sql_text import literal, quoted
@@ -97,14 +97,22 @@ class TableCompared:
             self.examples.append(RowDiffers(kind, key))
 
 
-def compare(inventory: Inventory, origin: Origin, target: Target) -> list[TableCompared]:
+def compare(
+    inventory: Inventory, origin: Origin, target: Target, lost: Mapping[str, LostParents] | None = None
+) -> list[TableCompared]:
     """Compare every table of the inventory with the target, row by row; nothing is written.
+
+    Args:
+        inventory: The tables.
+        origin: Where they come from.
+        target: Where they were copied to.
+        lost: Table -> the rejected parents whose children were rejected with them.
 
     Raises:
         MigrationError: A database fails.
     """
     with origin.open() as source, _in_storage_order(target):
-        return [_Comparison(table, source, target).made() for table in inventory.tables]
+        return [_Comparison(table, source, target, (lost or {}).get(table.name)).made() for table in inventory.tables]
 
 
 @contextmanager
@@ -123,8 +131,8 @@ def _in_storage_order(target: Target) -> Iterator[None]:
 class _Comparison:
     """The comparison of one table."""
 
-    def __init__(self, table: OtherTable, source: Session, target: Target) -> None:
-        self._table, self._source = table, source
+    def __init__(self, table: OtherTable, source: Session, target: Target, lost: LostParents | None) -> None:
+        self._table, self._source, self._lost = table, source, lost
         self._target, self._session = target, target.session
         self._found = TableCompared(table.name)
 
@@ -157,7 +165,7 @@ class _Comparison:
     def _compare_rows(self) -> None:
         found = self._found
         with ExitStack() as stack:
-            sieve = stack.enter_context(Sieve(self._table, self._target.engine, allowed=0))
+            sieve = stack.enter_context(Sieve(self._table, self._target.engine, 0, self._lost))
             parted = _Parted(stack, self._table)
             source = sieve.passed(read_ahead(read_source(self._source, self._table)))
             target = read_ahead(read_target(self._session, self._target.engine, self._table))
@@ -199,7 +207,8 @@ class _Comparison:
             before = int(self._source.value(reference.in_source))
             after = count_orphans(self._session, self._table, reference)
             found.orphans[reference.name] = (before, after)
-            if before != after:
+            # one that had none in the source may be rejected itself
+            if not 0 <= before - after <= found.rejected:
                 found.faults.append(
                     f"foreign key {reference.name}: {before:,} rows have no parent in the source, "
                     f"{after:,} in the target"

@@ -35,7 +35,7 @@ from accounts_migration.databases.other_tables.records import (
     recorded,
     refuse_tables_of_others,
 )
-from accounts_migration.databases.other_tables.rows import BATCH, Sieve, read_source
+from accounts_migration.databases.other_tables.rows import BATCH, PARENT_REJECTED, LostParents, Sieve, read_source
 from accounts_migration.databases.other_tables.structure import OtherTable
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.sql_text import literal, quoted
@@ -57,6 +57,7 @@ class TableCopied:
         loaded: The rows that stand in the target, counted there.
         rejected: The rows that the target cannot hold, kept as defects.
         defects: (column, reason) -> rows.
+        rejected_keys: The unique columns of the rejected rows, for those that refer to them.
     """
 
     table: str
@@ -65,6 +66,7 @@ class TableCopied:
     loaded: int
     rejected: int
     defects: dict[tuple[str, str], int]
+    rejected_keys: pa.Table
 
 
 def copy_table(
@@ -75,6 +77,7 @@ def copy_table(
     *,
     max_reject_rate: float = 0.0,
     anew: bool = False,
+    lost: LostParents | None = None,
 ) -> TableCopied:
     """Bring a table into the target, with its record in one transaction; keep it where nothing has changed.
 
@@ -85,6 +88,7 @@ def copy_table(
         snapshot: What the rows are of, as the books tell it.
         max_reject_rate: The share of the rows that the target may be unable to hold.
         anew: Whether it is written also where the source has not changed, since somebody has changed the target.
+        lost: The rejected parents, if any, whose children are rejected with them; see `following.lost_parents`.
 
     Raises:
         MigrationError: Something of others stands in the way, too many rows cannot be held (by column and reason), or
@@ -96,17 +100,22 @@ def copy_table(
         stands = kind_of_relation(target.session, target.engine, table.name) is not None
         if not anew and before is not None and stands and _is_unchanged(before, table, source, target):
             return _keep(before, table, target, snapshot)
-        with _references_unchecked(target), Sieve(table, target.engine, int(max_reject_rate * table.rows)) as sieve:
+        allowed = int(max_reject_rate * table.rows)
+        with _references_unchecked(target), Sieve(table, target.engine, allowed, lost) as sieve:
             with target.session.transaction():
                 if stands:
                     _drop(table, target)
                 loaded = _load(table, source, target, sieve, snapshot)
             road: Literal["create", "replace"] = "replace" if stands else "create"
-            return TableCopied(table.name, road, sieve.seen, loaded, sieve.rejected, dict(sieve.reasons))
+            reasons = dict(sieve.reasons)
+            return TableCopied(table.name, road, sieve.seen, loaded, sieve.rejected, reasons, sieve.rejected_keys)
 
 
 def _is_unchanged(before: Record, table: OtherTable, source: Session, target: Target) -> bool:
-    if before.structure_digest != _digest(table.description) or count_rows(target.session, table.name) != before.loaded:
+    # of rejected rows the books do not tell which keys went with them, nor whether their parents are mended
+    if before.rejected or before.structure_digest != _digest(table.description):
+        return False
+    if count_rows(target.session, table.name) != before.loaded:
         return False
     content = _Content()
     for rows in read_source(source, table):
@@ -121,7 +130,7 @@ def _keep(before: Record, table: OtherTable, target: Target, snapshot: Snapshot)
         target.session.execute(
             f"UPDATE {target.books.batch} SET snapshot_id = $1 WHERE entity = $2", (snapshot.snapshot_id, table.name)
         )
-    return TableCopied(table.name, "keep", before.loaded + before.rejected, before.loaded, before.rejected, {})
+    return TableCopied(table.name, "keep", before.loaded, before.loaded, 0, {}, pa.table({}))
 
 
 @contextmanager
@@ -186,14 +195,20 @@ def _load(table: OtherTable, source: Session, target: Target, sieve: Sieve, snap
     return loaded
 
 
+_UNWRITTEN = "Nothing of this table was written"
+
+
 def _refuse_rejects(table: OtherTable, sieve: Sieve) -> None:
     if not sieve.holds_too_many:
         return
     reasons = "; ".join(f"{column}: {rows:,} {reason}" for (column, reason), rows in sorted(sieve.reasons.items()))
+    follow = any(reason == PARENT_REJECTED for _, reason in sieve.reasons)
     raise MigrationError(
         f"Cannot copy table {table.source}",
-        why=f"{sieve.rejected:,} of {sieve.seen:,} rows hold values that the target cannot: {reasons}",
-        remedy="Nothing of this table was written. Mend these values in the source, or allow a share of rejected rows",
+        why=f"{sieve.rejected:,} of {sieve.seen:,} rows hold values that the target cannot"
+        + (f", or refer to rejected rows: {reasons}" if follow else f": {reasons}"),
+        remedy=("Its rows stand there without these parents, and the copy is not complete" if follow else _UNWRITTEN)
+        + ". Mend these values in the source, or allow a share of rejected rows",
     )
 
 

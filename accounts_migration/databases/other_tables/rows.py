@@ -6,7 +6,7 @@ here: writing and comparing them.
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -31,8 +31,11 @@ BATCH = "all"
 ODD = "odd"
 """The last column of `read_target`: how many cells of a row are no value that a copy writes."""
 
-NUL, ENCODING = "NUL_CHARACTER", "INVALID_ENCODING"
-"""The reasons of contract section 4 for which a row is rejected."""
+NUL, ENCODING, PARENT_REJECTED = "NUL_CHARACTER", "INVALID_ENCODING", "PARENT_REJECTED"
+"""The reasons of contract sections 4 and 5 for which a row is rejected."""
+
+LostParents = Mapping[tuple[str, ...], pa.Table]
+"""Columns of a foreign key of a table -> what stands there in the rows whose parent is rejected."""
 
 
 def read_source(session: Session, table: OtherTable) -> Iterator[pa.RecordBatch]:
@@ -103,11 +106,13 @@ class Sieve:
         table: Whose rows they are.
         engine: The target's.
         allowed: How many may be set apart and kept; of further ones only the reasons are counted.
+        lost: The parents that are rejected: rows that refer to one are set apart, too.
     """
 
-    def __init__(self, table: OtherTable, engine: str, allowed: int) -> None:
+    def __init__(self, table: OtherTable, engine: str, allowed: int, lost: LostParents | None = None) -> None:
         """Begin with no rows."""
         self._table, self._engine, self._allowed = table, engine, allowed
+        self._lost = [_Lost(columns, keys) for columns, keys in (lost or {}).items()]
         self._texts = [column.name for column in table.columns if column.type.form is Form.TEXT]
         self._schema = canonical_schema("copy_defect")
         self._folder = tempfile.TemporaryDirectory(prefix="copy-")
@@ -117,6 +122,9 @@ class Sieve:
         self.rejected = 0
         self.reasons: Counter[tuple[str, str]] = Counter()
         """(column, reason) -> rows."""
+        keyed = {name for key in table.keys if key.is_unique for name in key.columns}
+        self._keys = pa.schema([field for field in table.schema if field.name in keyed])
+        self._rejected_keys: list[pa.RecordBatch] = []
 
     def __enter__(self) -> Self:
         """Return the sieve."""
@@ -133,6 +141,11 @@ class Sieve:
     def holds_too_many(self) -> bool:
         """Whether more rows were set apart than are allowed."""
         return self.rejected > self._allowed
+
+    @property
+    def rejected_keys(self) -> pa.Table:
+        """The unique columns of the rows that were set apart; NULL where the target cannot hold a value."""
+        return pa.Table.from_batches(self._rejected_keys, self._keys)
 
     def passed(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield the rows that the target can hold."""
@@ -155,6 +168,9 @@ class Sieve:
             if self._engine == "postgresql":
                 for place in pc.indices_nonzero(pc.match_substring(cells.cast(pa.binary()), b"\x00")).to_pylist():
                     faults.setdefault(place, []).append((name, NUL))
+        for lost in self._lost:
+            for place in lost.places(batch):
+                faults.setdefault(place, []).append((lost.columns[0], PARENT_REJECTED))
         return faults
 
     def _set_apart(self, batch: pa.RecordBatch, faults: dict[int, list[tuple[str, str]]]) -> None:
@@ -163,6 +179,9 @@ class Sieve:
             self.reasons.update(found)
         if self.holds_too_many:
             return
+        rejected = batch.select(self._keys.names).take(pa.array(sorted(faults)))
+        keys = [self._held(cells) for cells in rejected.columns]
+        self._rejected_keys.append(pa.RecordBatch.from_arrays(keys, schema=self._keys))
         records = [self._record(batch, place, found) for place, found in sorted(faults.items())]
         columns = [
             pa.array(cells, field.type) for cells, field in zip(zip(*records, strict=True), self._schema, strict=True)
@@ -170,6 +189,12 @@ class Sieve:
         if self._writer is None:
             self._writer = pa.ipc.new_stream(str(self._file), self._schema)
         self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
+
+    def _held(self, cells: pa.Array) -> pa.Array:
+        cells = sound(cells)
+        if self._engine == "postgresql" and pa.types.is_string(cells.type):
+            return pc.if_else(pc.match_substring(cells, "\x00"), pa.scalar(None, cells.type), cells)
+        return cells
 
     def _record(self, batch: pa.RecordBatch, place: int, found: list[tuple[str, str]]) -> tuple[LegacyValue, ...]:
         row = {column.source: _cell(batch[column.name][place]) for column in self._table.columns}
@@ -195,6 +220,29 @@ class Sieve:
         if self._writer is not None:
             self._writer.close()
         return self._writer is not None
+
+
+class _Lost:
+    """The rejected parents of one foreign key."""
+
+    def __init__(self, columns: tuple[str, ...], keys: pa.Table) -> None:
+        self.columns = columns
+        self._firsts = keys[columns[0]].combine_chunks()
+        # one column tells by itself
+        self._keys = set(_tuples([keys[name] for name in columns])) if len(columns) > 1 else None
+
+    def places(self, batch: pa.RecordBatch) -> list[int]:
+        """Return the places of the rows that refer to one of them."""
+        cells = [sound(batch[name]) for name in self.columns]
+        found = pc.indices_nonzero(pc.is_in(cells[0], value_set=self._firsts))
+        if self._keys is None:
+            return list(found.to_pylist())
+        rows = zip(found.to_pylist(), _tuples([column.take(found) for column in cells]), strict=True)
+        return [place for place, row in rows if row in self._keys]
+
+
+def _tuples(columns: Sequence[pa.Array | pa.ChunkedArray]) -> Iterator[tuple[object, ...]]:
+    return zip(*(column.to_pylist() for column in columns), strict=True)
 
 
 def _cell(cell: pa.Scalar) -> LegacyValue:

@@ -21,6 +21,7 @@ from accounts_migration.databases.other_tables import (
     compare,
     copy_table,
     finish,
+    lost_parents,
     take_inventory,
 )
 from accounts_migration.databases.target import open_target
@@ -56,11 +57,20 @@ def carry(origin: Origin, url: str, *, max_reject_rate: float = 0.0) -> Carried:
         target.prepare()
         target.constrain()
         inventory = take_inventory(origin, target.engine, besides=BESIDES)
-        copied = [
-            copy_table(table, origin, target, SNAPSHOT, max_reject_rate=max_reject_rate) for table in inventory.tables
-        ]
+        copied = {
+            table.name: copy_table(table, origin, target, SNAPSHOT, max_reject_rate=max_reject_rate)
+            for table in inventory.tables
+        }
+        lost = lost_parents(inventory, copied, target)
+        copied |= {
+            table.name: copy_table(
+                table, origin, target, SNAPSHOT, max_reject_rate=max_reject_rate, anew=True, lost=lost[table.name]
+            )
+            for table in inventory.tables
+            if table.name in lost
+        }
         done = finish(inventory, target)
-        return Carried(inventory, copied, done, compare(inventory, origin, target))
+        return Carried(inventory, list(copied.values()), done, compare(inventory, origin, target, lost))
 
 
 def origin_of(url: str) -> Origin:

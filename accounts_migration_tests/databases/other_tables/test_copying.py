@@ -184,7 +184,7 @@ def test_a_share_of_rejected_rows_can_be_allowed(tmp_path: Path, postgres_url: s
         {"k": "both", "a": {"text": "ff"}, "b": None},
         {"k": "nul", "a": "a\0b", "b": {"blob": "01"}},
     ]
-    assert carry(origin, postgres_url, max_reject_rate=0.75).roads == ["keep"]
+    assert carry(origin, postgres_url, max_reject_rate=0.75).roads == ["replace"]
 
 
 def test_sqlite_holds_u_0000_but_no_broken_text(tmp_path: Path) -> None:
