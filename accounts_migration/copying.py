@@ -26,6 +26,7 @@ from accounts_migration.instance import open_instance
 from accounts_migration.jobs import COPY_ALL_JOB, COPY_JOB, COPY_PREPARE_JOB, COPY_SNAPSHOT_JOB
 from accounts_migration.migration import Outcome, account_for, judge
 from accounts_migration.partitions import EMPTY
+from accounts_migration.preflight.checklist import before_copying, refuse_failed
 from accounts_migration.resources import PlatformResource, TargetResource
 from accounts_migration.runner import RunOutcome, ranges, run_job
 from accounts_migration.settings import Settings
@@ -47,7 +48,7 @@ def copy(
         instance: Where the runs are recorded; that of the settings where None.
 
     Raises:
-        MigrationError: A database cannot be used, or something else writes to COPY_TO.
+        MigrationError: A database cannot be used, a right in COPY_TO is missing, or something else writes to it.
         UsageError: One is not named, or both are the same.
     """
     started = time.monotonic()
@@ -62,6 +63,8 @@ def copy(
         database = stack.enter_context(target.open())
         outcome.target = database.name
         stack.enter_context(database.lock())
+        judged = before_copying(database, all_tables=all_tables)
+        refuse_failed(f"The copy into {database.name} is refused, nothing was written", judged)
         if instance is None:
             opened = open_instance(settings.instance_folder, is_ours=settings.dagster_home is None)
             instance = stack.enter_context(opened)

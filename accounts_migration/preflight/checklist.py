@@ -61,6 +61,14 @@ def before_writing(at: Situation, database: Target) -> list[Item]:
     ]
 
 
+def before_copying(database: Target, *, all_tables: bool) -> list[Item]:
+    """Judge the items that a copy does not begin without, before it reads anything; they cost milliseconds."""
+    return [
+        _judged(items.TARGET, lambda: provisioned(database)),
+        _judged(items.RIGHTS, lambda: rights(database, others=all_tables)),
+    ]
+
+
 def refuse_failed(what: str, judged: Sequence[Item]) -> None:
     """Raise MigrationError, naming every item that failed.
 

@@ -63,18 +63,20 @@ def provisioned(database: Target) -> Item:
     return Item(items.TARGET, Verdict.passed, f"{database.name}: {facts}", evidence=found.facts)
 
 
-def rights(database: Target) -> Item:
-    """Ask what this user may not do."""
-    denied = database.denied()
+def rights(database: Target, *, others: bool = False) -> Item:
+    """Ask what this user may not do; `others` is whether a copy is to bring other tables, too."""
+    denied = database.denied(others=others)
     if denied:
         return Item(
             items.RIGHTS,
             Verdict.failed,
             "; ".join(denied),
-            "Grant these rights, or migrate as the owner of the database",
+            f"Grant these rights, or {database.books.verb} as the owner of the database",
             {"rights that are lacking": len(denied)},
         )
-    return Item(items.RIGHTS, Verdict.passed, f"this user may do in {database.name} all that a migration does")
+    return Item(
+        items.RIGHTS, Verdict.passed, f"this user may do in {database.name} all that a {database.books.deed} does"
+    )
 
 
 def schema(database: Target) -> Item:
