@@ -46,8 +46,13 @@ def test_a_copy_is_undone_and_what_somebody_wrote_since_is_not_lost(
     assert (said.status, "from before the copy that it holds" in said.err) == (1, True), said.err
     assert "A first copy overwrites nothing, and takes none" in said.err
 
-    # nobody has written since the second one
-    change(source, "UPDATE account SET balance = 6 WHERE account_id = 'ACCT-00000001'")
+    # nobody has written since the second one, which brought one table anew, and one for the first time
+    change(
+        source,
+        "UPDATE account SET balance = 6 WHERE account_id = 'ACCT-00000001'",
+        "UPDATE memo SET words = 'other'",
+        "CREATE TABLE fresh (n integer); INSERT INTO fresh VALUES (2), (1)",
+    )
     assert here("copy", source, target_url, "--all-tables").status == 0
     assert run_sql(target_url, BALANCES) == SECOND
     [backup] = [path.name for path in (tmp_path / "var" / "backups").glob("target-*")]
@@ -56,10 +61,11 @@ def test_a_copy_is_undone_and_what_somebody_wrote_since_is_not_lost(
     said = roll_back(here, target_url)
     assert (said.status, verdict(said.out), "discarded" in said.out) == (0, "ROLLED", False), said.err
     assert (run_sql(target_url, BALANCES), backup in said.out) == (FIRST, True)
+    assert run_sql(target_url, OTHERS) == [("first",), ("noted",)]
 
-    # somebody has, and the copy brought a table anew
-    change(source, "UPDATE memo SET words = 'other'")
+    # somebody has, of one table as many rows as came
     assert here("copy", source, target_url, "--all-tables").status == 0
+    run_sql(target_url, "UPDATE memo SET words = 'changed'")
     run_sql(target_url, "UPDATE account SET balance = 7 WHERE account_id = 'ACCT-00000002'")
     run_sql(target_url, "INSERT INTO note VALUES ('mine')")
     said = roll_back(here, target_url, "--to", backup)
@@ -67,10 +73,11 @@ def test_a_copy_is_undone_and_what_somebody_wrote_since_is_not_lost(
     for line in (
         "table note has 2 rows, not 1 (none of the migration's tables)",
         "table account: 1 rows changed",
-        "table memo has other rows (none of the migration's tables); a copy brought it with as many rows, and whether"
-        " somebody has changed them is not known",
+        "table memo has other rows (none of the migration's tables); a copy brought it with as many rows, and they are"
+        " others now, or stand in another order",
     ):
         assert line in said.err
+    assert "table fresh" not in said.err
     said = roll_back(here, target_url, "--to", backup, "--discard-changes")
     assert (said.status, run_sql(target_url, BALANCES)) == (0, FIRST), said.err
     assert run_sql(target_url, OTHERS) == [("first",), ("noted",)]
@@ -79,7 +86,7 @@ def test_a_copy_is_undone_and_what_somebody_wrote_since_is_not_lost(
     }
     [changed] = files.pop("account-changed.csv").splitlines()[1:]
     assert changed.startswith("ACCT-00000002,CUST-0001,PROD-001,ACTIVE,7.00,2020-01-02,,")
-    assert files == {"other-1-memo.csv": "words\nother\n", "other-2-note.csv": "words\nnoted\nmine\n"}
+    assert files == {"other-1-memo.csv": "words\nchanged\n", "other-2-note.csv": "words\nnoted\nmine\n"}
 
 
 def target_name(url: str) -> str:

@@ -9,8 +9,8 @@ change (`rollback_decision`).
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -24,6 +24,7 @@ from accounts_migration.databases.bookkeeping import RecordedBatch
 from accounts_migration.databases.books import COPY, FAMILIES, MIGRATION
 from accounts_migration.databases.copies.engine import Engine
 from accounts_migration.databases.copies.figures import Figures
+from accounts_migration.databases.other_tables import stands_as_brought
 from accounts_migration.databases.postgres_rows import encode, stored_type
 from accounts_migration.databases.target import Target, open_target
 from accounts_migration.databases.target_schema import TABLES, kind_of
@@ -66,15 +67,16 @@ class Changes:
 
 
 def find_changes_of_others(
-    engine: Engine, brought: Mapping[str, int], backed_up: Figures, present: Figures, into: Path | None
+    engine: Engine, url: str, brought: Mapping[str, int], backed_up: Figures, present: Figures, into: Path | None
 ) -> Changes:
     """Compare the tables that are none of ours with the backup.
 
-    One that a copy brought since is another by right, but of its rows only the number is known: nobody can say whether
-    somebody has changed them, too.
+    One that a copy brought since is another by right: it is no change while it stands as it was brought. Where its rows
+    come in another order than then, nobody can say whether somebody has changed them.
 
     Args:
         engine: The target.
+        url: The same.
         brought: Table -> rows, of those that copies brought; see `brought_by_copies`.
         backed_up: What stands in the backup.
         present: What stands in the target now.
@@ -86,7 +88,12 @@ def find_changes_of_others(
     """
     changes = Changes()
     differences = Figures(dict(backed_up.others)).by_table(Figures(dict(present.others)))
-    for number, (table, difference) in enumerate(differences.items(), 1):
+    as_many = {
+        name for name in differences if name in present.tables and present.tables[name].rows == brought.get(name)
+    }
+    unchanged = _standing_as_brought(as_many, url)
+    changed = {name: difference for name, difference in differences.items() if name not in unchanged}
+    for number, (table, difference) in enumerate(changed.items(), 1):
         line = f"{difference} (none of the migration's tables)"
         if table not in present.tables:
             rows = backed_up.tables[table].rows
@@ -96,11 +103,23 @@ def find_changes_of_others(
             engine.export(table, path)
             changes.files.append(path)
             line += f": exported whole, {present.tables[table].rows:,} rows in {path.name}"
-        is_as_brought = table in present.tables and present.tables[table].rows == brought.get(table)
-        if is_as_brought:
-            line += "; a copy brought it with as many rows, and whether somebody has changed them is not known"
-        (changes.unproved if is_as_brought else changes.lines).append(line)
+        if table in as_many:
+            line += "; a copy brought it with as many rows, and they are others now, or stand in another order"
+        (changes.unproved if table in as_many else changes.lines).append(line)
     return changes
+
+
+def _standing_as_brought(tables: Collection[str], url: str) -> set[str]:
+    if not tables:
+        return set()
+    found = set()
+    with open_target(url, COPY) as target:
+        for table in sorted(tables):
+            # its columns may be of other types by now
+            with suppress(MigrationError):
+                if stands_as_brought(table, target):
+                    found.add(table)
+    return found
 
 
 def brought_by_copies(url: str, present: Figures) -> dict[str, int]:

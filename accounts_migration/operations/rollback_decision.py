@@ -128,7 +128,7 @@ def _found(
     except MigrationError as error:
         return _unreadable(error)
     # they were just read for their figures: an export that fails is no damage, and stops the rollback
-    others = find_changes_of_others(engine, brought, backed_up, present, into)
+    others = find_changes_of_others(engine, url, brought, backed_up, present, into)
     try:
         return others + find_changes(url, settings, present, into)
     except MigrationError as error:

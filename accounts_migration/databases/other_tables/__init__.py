@@ -13,6 +13,7 @@ from accounts_migration.databases.other_tables.inventory import take_inventory
 from accounts_migration.databases.other_tables.origin import Origin
 from accounts_migration.databases.other_tables.records import refuse_tables_of_others
 from accounts_migration.databases.other_tables.rows import LostParents
+from accounts_migration.databases.other_tables.standing import stands_as_brought
 from accounts_migration.databases.other_tables.structure import Inventory, NotCarried, OtherTable
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
     "finish",
     "lost_parents",
     "refuse_tables_of_others",
+    "stands_as_brought",
     "take_inventory",
 ]

@@ -25,7 +25,7 @@ import pyarrow as pa
 from accounts_migration.databases.other_tables.copying import Totals, totals
 from accounts_migration.databases.other_tables.finishing import LARGEST_INTEGER, count_orphans
 from accounts_migration.databases.other_tables.origin import Origin
-from accounts_migration.databases.other_tables.records import kind_of_relation, recorded
+from accounts_migration.databases.other_tables.records import column_names, kind_of_relation, recorded
 from accounts_migration.databases.other_tables.rows import ODD, LostParents, Sieve, read_source, read_target
 from accounts_migration.databases.other_tables.structure import Inventory, OtherTable
 from accounts_migration.databases.session import Session
@@ -140,7 +140,7 @@ class _Comparison:
         if kind_of_relation(self._session, self._target.engine, self._table.name) != "table":
             self._found.faults.append("the table does not stand in the target")
             return self._found
-        missing = set(self._table.schema.names) - self._columns()
+        missing = set(self._table.schema.names) - column_names(self._session, self._target.engine, self._table.name)
         if missing:
             self._found.faults.append(f"columns are missing in the target: {', '.join(sorted(missing))}")
             return self._found
@@ -148,16 +148,6 @@ class _Comparison:
         self._compare_books()
         self._compare_structure()
         return self._found
-
-    def _columns(self) -> set[str]:
-        if self._target.engine == "sqlite":
-            query = "SELECT name FROM pragma_table_xinfo($1)"
-        else:
-            query = (
-                "SELECT attname::text FROM pg_attribute WHERE attrelid = quote_ident($1)::regclass"
-                " AND attnum > 0 AND NOT attisdropped"
-            )
-        return {name for (name,) in self._session.execute(query, (self._table.name,))}
 
     # -- rows
     # ------------------------------------------------------------------------------------------------

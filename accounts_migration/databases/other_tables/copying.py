@@ -117,7 +117,7 @@ def _is_unchanged(before: Record, table: OtherTable, source: Session, target: Ta
         return False
     if count_rows(target.session, table.name) != before.loaded:
         return False
-    content = _Content()
+    content = Content()
     for rows in read_source(source, table):
         content.add(rows)
     return content.hexdigest() == before.content_digest
@@ -159,12 +159,12 @@ def _drop(table: OtherTable, target: Target) -> None:
 
 
 def _load(table: OtherTable, source: Session, target: Target, sieve: Sieve, snapshot: Snapshot) -> int:
-    session, cells, content = target.session, cells_of(target.engine), _Content()
+    session, cells, content = target.session, cells_of(target.engine), Content()
     session.execute(ddl.create_table(target.engine, table))
     stored = pa.schema([pa.field(column.name, cells.stored_type(column.type)) for column in table.columns])
 
     def parts() -> Iterator[pa.RecordBatch]:
-        for rows in sieve.passed(content.added(read_ahead(read_source(source, table)))):
+        for rows in content.added(sieve.passed(read_ahead(read_source(source, table)))):
             if not sieve.holds_too_many:
                 columns = zip(rows.columns, table.columns, strict=True)
                 encoded = [cells.encode(values, column.type) for values, column in columns]
@@ -216,19 +216,22 @@ def _digest(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-class _Content:
+class Content:
     """The digest of rows as they pass, and the exact totals of their numbers."""
 
     def __init__(self) -> None:
+        """Begin with no rows."""
         self._digest = ContentDigest()
         self.totals: Totals = {}
 
     def added(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield rows, and add them."""
         for rows in batches:
             self.add(rows)
             yield rows
 
     def add(self, rows: pa.RecordBatch) -> None:
+        """Add rows; all calls give the same columns."""
         table = pa.table(rows.columns, rows.schema)
         for name, total in totals(rows).items():
             self.totals[name] = self.totals.get(name, Decimal(0)) + total
@@ -238,6 +241,7 @@ class _Content:
         self._digest.add(table)
 
     def hexdigest(self) -> str:
+        """Return the digest of all rows so far, which tells their order, too."""
         return self._digest.hexdigest()
 
 

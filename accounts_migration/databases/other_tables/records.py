@@ -48,6 +48,18 @@ def kind_of_relation(session: Session, engine: str, name: str) -> str | None:
     return None if kind is None else str(kind)
 
 
+def column_names(session: Session, engine: str, name: str) -> set[str]:
+    """Return the columns of a table that stands in the target."""
+    if engine == "sqlite":
+        query = "SELECT name FROM pragma_table_xinfo($1)"
+    else:
+        query = (
+            "SELECT attname::text FROM pg_attribute WHERE attrelid = quote_ident($1)::regclass"
+            " AND attnum > 0 AND NOT attisdropped"
+        )
+    return {column for (column,) in session.execute(query, (name,))}
+
+
 def count_rows(session: Session, name: str) -> int:
     """Return the number of rows that stand in a table."""
     return int(session.value(f"SELECT count(*) FROM {quoted(name)}"))
