@@ -28,7 +28,8 @@ def choose_backup(engine: Engine, folder: Path, target: str, to: str | None) -> 
 
     Raises:
         UsageError: There is no backup of that name.
-        MigrationError: None is named, and there is none or the target cannot be read.
+        MigrationError: None is named, and there is none, the target cannot be read, or it holds nothing to undo while
+            the newest backup would bring a migration or a copy back.
     """
     if to is not None:
         return find_backup(folder, target, to)
@@ -51,7 +52,20 @@ def choose_backup(engine: Engine, folder: Path, target: str, to: str | None) -> 
             remedy=f"Name in BACKUP_DIR the folder that the {deed} wrote to, or one of "
             f"`accounts-migration backup --list` with --to{first}",
         )
+    if present.migrated is None and backup.figures.migrated is not None:
+        raise _nothing_to_undo(engine.name, backup, backup.figures.migrated.deed)
     return backup
+
+
+def _nothing_to_undo(name: str, newest: Backup, deed: str) -> MigrationError:
+    """Return the refusal of a rollback that was given twice: it would put what was taken back in service again."""
+    return MigrationError(
+        f"There is nothing to roll back in {name}",
+        why=f"it holds neither a migration nor a copy, as after a rollback; the newest backup, {newest.backup_id} of"
+        f" {newest.taken}, would bring a {deed} back: {newest}",
+        remedy=f"Where the target was lost and is to come back as it was then, give --to {newest.backup_id}; what was"
+        " written after that is not in it",
+    )
 
 
 def _others(folder: Path, target: str) -> str:

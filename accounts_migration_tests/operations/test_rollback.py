@@ -184,13 +184,26 @@ def test_a_migration_over_a_rollback_whose_service_did_not_come_up_is_rolled_bac
     assert (night.roll_back().backup, night.rows) == (night.before, None)
 
 
-def test_a_target_that_was_deleted_comes_back(night: Night) -> None:
+def test_a_rollback_given_twice_does_not_bring_the_migration_back(night: Night) -> None:
+    night.roll_back()
+    told = night.refused()
+    assert told.what.startswith("There is nothing to roll back in ")
+    assert told.why == (
+        f"it holds neither a migration nor a copy, as after a rollback; the newest backup, {night.loaded.backup_id} of"
+        f" {night.loaded.taken}, would bring a migration back: {night.loaded}"
+    )
+    assert f"give --to {night.loaded.backup_id}; what was written after that is not in it" in told.remedy
+    assert (night.rows, night.api.runs, night.api.commands) == (None, True, ["stop", "start"])
+
+
+def test_a_target_that_was_deleted_comes_back_where_its_backup_is_named(night: Night) -> None:
     loaded = content(night.url)
     if night.is_sqlite:
         Path(night.url).unlink()
     else:
         night.run_sql(server_of(night.url), f"DROP DATABASE {name_of(night.url)}")
-    done = night.roll_back()
+    assert night.loaded.backup_id in night.refused().remedy
+    done = night.roll_back(to=night.loaded.backup_id)
     assert (done.backup, done.kept, content(night.url)) == (night.loaded, "", loaded)
 
 
