@@ -108,12 +108,12 @@ def orphans(session: Session) -> dict[str, int]:
 
 
 def _count_orphans(session: Session, child: str, column: str, parent: str) -> int:
-    return int(session.value(f"SELECT sum(o.children) FROM ({_orphans(child, column, parent)}) AS o") or 0)
+    return int(session.value(f"SELECT sum(o.children) FROM ({_orphans(session, child, column, parent)}) AS o") or 0)
 
 
 def orphan_keys(session: Session, child: str, column: str, parent: str, limit: int) -> list[str]:
     """Return the keys of some rows whose parent does not exist."""
-    missing = f"SELECT o.parent FROM ({_orphans(child, column, parent)}) AS o"
+    missing = f"SELECT o.parent FROM ({_orphans(session, child, column, parent)}) AS o"
     rows = session.execute(
         f"SELECT {selected([key_of(child)])} FROM {quoted(child)} WHERE {quoted(column)} IN ({missing})"
         f" ORDER BY 1 LIMIT {limit}"
@@ -121,13 +121,9 @@ def orphan_keys(session: Session, child: str, column: str, parent: str, limit: i
     return [str(row[0]) for row in rows]
 
 
-def _orphans(child: str, column: str, parent: str) -> str:
-    """Return the query of the references without their parent, with the number of rows that hold each.
-
-    Grouped first: many rows share a parent, and the index on the reference holds all that is read.
-    """
+def _orphans(session: Session, child: str, column: str, parent: str) -> str:
+    """Return the query of the references `parent` without their row, and how many rows, `children`, each stands for."""
     return (
-        f"SELECT c.parent, c.children FROM (SELECT {quoted(column)} AS parent, count(*) AS children"
-        f" FROM {quoted(child)} GROUP BY 1) AS c WHERE NOT EXISTS"
+        f"SELECT c.parent, c.children FROM ({session.references(child, column)}) AS c WHERE NOT EXISTS"
         f" (SELECT 1 FROM {quoted(parent)} AS p WHERE p.{quoted(key_of(parent))} = c.parent)"
     )

@@ -186,6 +186,13 @@ class Session(ABC):
         """Return the SQL of a decimal cell as a whole number of 1/scale; its division cuts decimals off."""
 
     @abstractmethod
+    def references(self, table: str, column: str) -> str:
+        """Return the query of what a column refers to, `parent`, and how many rows, `children`, one of its rows counts.
+
+        Grouped or not, as the engine is quicker to find those without their row.
+        """
+
+    @abstractmethod
     def unindexed(self, table: str) -> str:
         """Return the SQL of a table `t` that is read in storage order, where the engine would go by an index and jump.
 

@@ -17,7 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from accounts_migration.databases.legacy_source import LegacyTable, dominant_classes, open_read_only, row_id_name
+from accounts_migration.databases.legacy_source import (
+    LegacyTable,
+    dominant_classes,
+    open_read_only,
+    row_id_name,
+    row_id_range,
+)
 from accounts_migration.databases.legacy_source.opening import read_only_uri
 from accounts_migration.databases.sql_text import quoted
 from accounts_migration.streams import read_ahead
@@ -104,10 +110,10 @@ class Source:
         if self.row_id is None:
             return True
         name, row, month = quoted(self._table.name), self.row_id, f"substr({quoted(column)}, 1, 7)"
-        low, high = self._exact.execute(f"SELECT min({row}), max({row}) FROM {name}").fetchone()
-        step = max(1, ((high or 0) - (low or 0)) // _ROWS_SAMPLED)
+        low, high = row_id_range(self._exact, self._table, row)
+        step = max(1, (high - low) // _ROWS_SAMPLED)
         query = f"SELECT {month} FROM {name} WHERE {row} >= ? AND typeof({quoted(column)}) = 'text' LIMIT 1"
-        found = [self._exact.execute(query, (start,)).fetchone() for start in range(low or 0, (high or 0) + 1, step)]
+        found = [self._exact.execute(query, (start,)).fetchone() for start in range(low, high + 1, step)]
         months = [month for (month,) in filter(None, found)]
         late = sum(earlier > later for earlier, later in pairwise(months))
         return bool(late * _MOST_OUT_OF_ORDER <= len(months))

@@ -61,6 +61,10 @@ class SqliteSession(Session):
         """Round to an integer."""
         return _units(column, scale)
 
+    def references(self, table: str, column: str) -> str:
+        """Group: many rows share a parent, and the index on the reference holds all that is read."""
+        return f"SELECT {quoted(column)} AS parent, count(*) AS children FROM {quoted(table)} GROUP BY 1"
+
     def unindexed(self, table: str) -> str:
         """Forbid the index: to sort all rows costs half as much as to fetch each from its page."""
         return f"{quoted(table)} AS t NOT INDEXED"

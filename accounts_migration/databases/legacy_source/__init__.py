@@ -18,6 +18,7 @@ from accounts_migration.databases.legacy_source.structure import (
     incomplete,
     refuse_incomplete_structure,
     row_id_name,
+    row_id_range,
 )
 from accounts_migration.databases.sql_text import quoted
 
@@ -40,4 +41,5 @@ __all__ = [
     "refuse_incomplete_structure",
     "refuse_unusable_file",
     "row_id_name",
+    "row_id_range",
 ]

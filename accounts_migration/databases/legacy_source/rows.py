@@ -24,7 +24,7 @@ from accounts_migration.databases.legacy_source.cells import (
     undecodable_rows,
 )
 from accounts_migration.databases.legacy_source.opening import open_read_only, read_only_uri
-from accounts_migration.databases.legacy_source.structure import LegacyTable
+from accounts_migration.databases.legacy_source.structure import LegacyTable, row_id_range
 from accounts_migration.databases.sql_text import quoted
 from accounts_migration.legacy_values import LegacyValue, UndecodableText, source_row_json
 from accounts_migration.streams import one_after_the_other
@@ -82,10 +82,8 @@ def _read(path: Path, table: LegacyTable, classes: dict[str, str], query: str) -
 def _spans(path: Path, table: LegacyTable, row_id: str) -> Iterator[tuple[int, int]]:
     """Yield ranges of rowids, at least one, that together hold all rows, so that several can be read at once."""
     with open_read_only(path, immutable=True) as connection:
-        query = f"SELECT min({row_id}), max({row_id}), count(*) FROM {quoted(table.name)}"
-        lowest, highest, rows = connection.execute(query).fetchone()
-    if not rows:
-        lowest = highest = 0
+        lowest, highest = row_id_range(connection, table, row_id)
+        rows = connection.execute(f"SELECT count(*) FROM {quoted(table.name)}").fetchone()[0]
     # a rowid may be anything of 64 bits, so the width goes by the number of rows
     width = max(1, (highest - lowest) // max(1, rows // ROWS_PER_SPAN) + 1)
     for first in range(lowest, highest + 1, width):

@@ -119,6 +119,15 @@ def has_unique_key(connection: sqlite3.Connection, table: LegacyTable) -> bool:
     return False
 
 
+def row_id_range(connection: sqlite3.Connection, table: LegacyTable, row_id: str) -> tuple[int, int]:
+    """Return the lowest and the highest rowid of a table; 0 and 0 where it has no rows."""
+    name = quoted(table.name)
+    # each by a query of its own, which goes to one end of the tree: both in one would read all rows
+    ends = f"SELECT (SELECT min({row_id}) FROM {name}), (SELECT max({row_id}) FROM {name})"
+    low, high = connection.execute(ends).fetchone()
+    return low or 0, high or 0
+
+
 def dominant_classes(connection: sqlite3.Connection, table: LegacyTable) -> dict[str, str]:
     """Return the storage class (`integer`, `real`, `text`) in which each column is read, judged by a sample.
 
@@ -129,10 +138,10 @@ def dominant_classes(connection: sqlite3.Connection, table: LegacyTable) -> dict
     types = ", ".join(f"typeof({quoted(column)})" for column in table.columns)
     rows = connection.execute(f"SELECT {types} FROM {name} LIMIT 500").fetchall()
     if row_id:
-        low, high = connection.execute(f"SELECT min({row_id}), max({row_id}) FROM {name}").fetchone()
-        step = max(1, ((high or 0) - (low or 0)) // 200)
+        low, high = row_id_range(connection, table, row_id)
+        step = max(1, (high - low) // 200)
         query = f"SELECT {types} FROM {name} WHERE {row_id} >= ? LIMIT 2"
-        for start in range(low or 0, (high or 0) + 1, step):
+        for start in range(low, high + 1, step):
             rows += connection.execute(query, (start,)).fetchall()
     return {column: _dominant([row[place] for row in rows]) for place, column in enumerate(table.columns)}
 

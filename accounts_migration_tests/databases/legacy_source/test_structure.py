@@ -12,6 +12,7 @@ from accounts_migration.databases.legacy_source import (
     open_read_only,
     refuse_incomplete_structure,
     row_id_name,
+    row_id_range,
 )
 from accounts_migration.errors import MigrationError
 from accounts_migration.resources import LEGACY_TABLES
@@ -90,6 +91,15 @@ def test_the_number_of_a_row_is_its_rowid(tmp_path: Path) -> None:
     path = things(tmp_path / "legacy.db", [])
     run(path, rows=numbered, table="things (rowid, key)")
     assert [(number, row[0]) for number, _, row in read(path, THINGS)] == numbered
+
+
+def test_the_range_of_rowids_is_that_of_the_rows_that_stand(tmp_path: Path) -> None:
+    path = things(tmp_path / "legacy.db", [])
+    with open_read_only(path) as connection:
+        assert row_id_range(connection, THINGS, "rowid") == (0, 0)
+    run(path, rows=[(-BIGGEST - 1, "z"), (9, "b"), (BIGGEST, "c")], table="things (rowid, key)")
+    with open_read_only(path) as connection:
+        assert row_id_range(connection, THINGS, "rowid") == (-BIGGEST - 1, BIGGEST)
 
 
 def test_a_column_named_rowid_is_no_rowid(tmp_path: Path) -> None:
