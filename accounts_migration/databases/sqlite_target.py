@@ -32,13 +32,13 @@ from accounts_migration.databases.provisioning import Provisioning, Throughput
 from accounts_migration.databases.schema_versions.known import HEAD, VERSION_TABLE, stamp
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.sql_text import quoted
+from accounts_migration.databases.sqlite_session import SORTING_KIBIBYTES
 from accounts_migration.databases.structure import FoundTable, refuse_incompatible
 from accounts_migration.databases.target_interface import MOST_KEYS_NAMED, Target, constraint_broken
 from accounts_migration.databases.target_schema import ENTITIES, TABLES, Kind, build_tables, entity_indexes, parents_of
 from accounts_migration.databases.upkeep import Work
 
 _DIALECT = sqlite.dialect()
-_SCAN_CACHE_KIBIBYTES = 2_000
 _ROWS_ANALYZED = 1000
 _MOST_LOG_BYTES = 512 * 1024 * 1024
 
@@ -115,6 +115,7 @@ class SqliteTarget(Target):
         with self.lock():
             done = []
             with self.session.transaction():
+                self.session.execute(f"PRAGMA cache_size = -{SORTING_KIBIBYTES}")
                 done += self._add_indexes()
                 self._verify_references()
                 self.session.execute(f"PRAGMA analysis_limit = {_ROWS_ANALYZED}")
@@ -203,10 +204,6 @@ class SqliteTarget(Target):
 
     def _place_of(self, session: Session, batch: BatchToLoad, before: int, loaded: int) -> tuple[str, int] | None:
         return f"t.rowid > {before} AND t.rowid <= {self._last_place(session, batch.entity)}", 0
-
-    def _before_scan(self, session: Session) -> None:
-        """Keep few pages: a scan reads each once."""
-        session.execute(f"PRAGMA cache_size = -{_SCAN_CACHE_KIBIBYTES}")
 
     def _lock_name(self) -> str:
         return sqlite_lock.lock_name(self.path)
