@@ -22,7 +22,7 @@ from accounts_migration.phases import PHASES, Phase
 from accounts_migration.settings import Settings
 
 if TYPE_CHECKING:
-    from accounts_migration.migration import Outcome
+    from accounts_migration.outcome import Outcome
 
 BIG_BANG_JOB = "big_bang"
 

@@ -18,7 +18,7 @@ import typer
 from accounts_migration.errors import MigrationError, UsageError
 
 if TYPE_CHECKING:
-    from accounts_migration.migration import Outcome
+    from accounts_migration.outcome import Outcome
     from accounts_migration.settings import Settings
 
 app = typer.Typer(
@@ -401,12 +401,12 @@ def ui(
     port: Annotated[int, typer.Option(help="The port on 127.0.0.1.")] = 3000,
 ) -> None:
     """Open the Dagster UI with its daemon, on the instance that the command line records its runs on."""
-    from accounts_migration.instance import open_instance
+    from accounts_migration.instance import open_instance_of
     from accounts_migration.settings import load_settings
 
     settings = load_settings()
     # runs of commands that were killed must not be shown as going on
-    with open_instance(settings.instance_folder, is_ours=settings.dagster_home is None) as instance:
+    with open_instance_of(settings) as instance:
         folder = instance.root_directory
     typer.echo(f"Dagster UI on http://127.0.0.1:{port} (instance {folder}); stop it with Ctrl-C")
     program = str(Path(sys.executable).parent / "dagster")

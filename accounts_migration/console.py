@@ -1,6 +1,6 @@
 """What a person sees of an outcome on the terminal, and the same as JSON.
 
-Here: tables and sentences. Not here: what they report (`accounts_migration.migration`). No personal data.
+Here: tables and sentences. Not here: what they report (`accounts_migration.outcome`). No personal data.
 """
 
 import json
@@ -18,7 +18,7 @@ from rich.table import Table
 
 from accounts_migration import logs
 from accounts_migration.errors import MigrationError, UsageError
-from accounts_migration.migration import Outcome
+from accounts_migration.outcome import Outcome
 from accounts_migration.reconciliation.amounts import amount
 from accounts_migration.reconciliation.promises import OVERALL, ControlTotal, overall
 

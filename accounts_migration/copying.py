@@ -22,9 +22,10 @@ from accounts_migration.databases.target import Target, is_same_database
 from accounts_migration.definitions import build_defs
 from accounts_migration.entities import PLATFORM_ENTITIES
 from accounts_migration.errors import UsageError
-from accounts_migration.instance import open_instance
+from accounts_migration.instance import open_instance_of
 from accounts_migration.jobs import COPY_ALL_JOB, COPY_JOB, COPY_PREPARE_JOB, COPY_SNAPSHOT_JOB
-from accounts_migration.migration import Outcome, account_for, judge
+from accounts_migration.migration import judge
+from accounts_migration.outcome import Outcome, account_for
 from accounts_migration.partitions import EMPTY
 from accounts_migration.preflight.checklist import before_copying, refuse_failed
 from accounts_migration.resources import PlatformResource, TargetResource
@@ -66,8 +67,7 @@ def copy(
         judged = before_copying(database, all_tables=all_tables)
         refuse_failed(f"The copy into {database.name} is refused, nothing was written", judged)
         if instance is None:
-            opened = open_instance(settings.instance_folder, is_ours=settings.dagster_home is None)
-            instance = stack.enter_context(opened)
+            instance = stack.enter_context(open_instance_of(settings))
         if outcome.take(run_job(definitions, instance, COPY_SNAPSHOT_JOB)):
             outcome.snapshot = source.snapshot()
             if not all_tables:
@@ -137,7 +137,7 @@ def _copy(
     config = {COPY_REPORT.to_python_identifier(): folder}
     outcome.loaded = True
     loaded = all(load(place, span) for place, span in enumerate(spans))
-    outcome.success = loaded and all(check.passed or check.is_warning for check in outcome.checks)
+    outcome.success = loaded and outcome.all_passed
 
 
 def _assets(definitions: dg.Definitions, job: str, place: int, spans: int) -> list[dg.AssetKey]:

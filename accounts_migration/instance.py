@@ -9,9 +9,9 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import sqlalchemy
@@ -27,6 +27,10 @@ from sqlalchemy.pool import StaticPool
 from accounts_migration.databases.files import PARTIAL, write_whole
 from accounts_migration.dead_runs import end_dead_runs
 from accounts_migration.errors import MigrationError
+
+if TYPE_CHECKING:
+    # Dagster's own processes load this module for its event log alone
+    from accounts_migration.settings import Settings
 
 _CONFIGURATION = """\
 # Written by accounts-migration. One writer at a time in the target; a killed run gives its place back.
@@ -310,6 +314,11 @@ def open_instance(folder: Path, *, is_ours: bool) -> Iterator[dg.DagsterInstance
             yield instance
     except sqlalchemy.exc.DBAPIError as error:
         raise _unrecorded(folder, str(error.orig)) from error
+
+
+def open_instance_of(settings: "Settings") -> AbstractContextManager[dg.DagsterInstance]:
+    """Open the instance that the settings name: ours where DAGSTER_HOME is not set; see `open_instance`."""
+    return open_instance(settings.instance_folder, is_ours=settings.dagster_home is None)
 
 
 def _unrecorded(folder: Path, why: str) -> MigrationError:

@@ -1,111 +1,45 @@
 """A whole migration, as one command runs it: snapshot, cleaning, judgement over all four entities, loading, proof.
 
-Here: the order of the Dagster jobs and when to stop. Not here: what the jobs do (`accounts_migration.assets`), and
-how the outcome is shown (`accounts_migration.console`).
+Here: the order of the Dagster jobs and when to stop; of a phase, a verification and a report, too. Not here: what the
+jobs do (`accounts_migration.assets`), what came of them (`accounts_migration.outcome`), and how that is shown
+(`accounts_migration.console`).
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
-import pyarrow.compute as pc
 
 from accounts_migration.assets.constraints import CONSTRAINTS
 from accounts_migration.assets.links import cleaned_key, raw_key, target_key
-from accounts_migration.assets.platform.backup import COPY_BACKUP
-from accounts_migration.assets.platform.other_tables import NOT_CARRIED, OTHER_TABLES, TABLES
-from accounts_migration.assets.platform.proof import PROOF
 from accounts_migration.assets.preflight import record
 from accounts_migration.assets.reconciling import RECONCILIATION
 from accounts_migration.assets.report import REPORT
 from accounts_migration.assets.snapshot import DUPLICATES
 from accounts_migration.assets.target_backup import TARGET_BACKUP
-from accounts_migration.assets.validation import ACCOUNT, INTEGRITY
+from accounts_migration.assets.validation import INTEGRITY
 from accounts_migration.batches import chosen_batches
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.databases.target import Target
 from accounts_migration.definitions import build_defs
 from accounts_migration.entities import ENTITIES, Entity
-from accounts_migration.entities.defects import REJECTED
 from accounts_migration.entities.policies import Policies
 from accounts_migration.errors import MigrationError
-from accounts_migration.instance import open_instance
+from accounts_migration.instance import open_instance_of
 from accounts_migration.io_managers import SnapshotIOManager, StagingIOManager
 from accounts_migration.jobs import LOAD_JOB, PREFLIGHT_TAG, PREPARE_JOB, REPORT_JOB, SNAPSHOT_JOB, VERIFY_JOB
-from accounts_migration.logs import run_id
+from accounts_migration.outcome import Outcome, account_for
 from accounts_migration.partitions import EMPTY
 from accounts_migration.phases import PHASES, Phase, progress, refuse_out_of_order
 from accounts_migration.phases import Progress as PhaseProgress
 from accounts_migration.preflight.checklist import before_writing, refuse_failed
 from accounts_migration.preflight.situation import share_of, situation
-from accounts_migration.reconciliation.accounting import BatchLaw, laws, total
-from accounts_migration.reconciliation.promises import ControlTotal
-from accounts_migration.resources import LegacyResource, SourceResource, TargetResource, recorded_snapshot
-from accounts_migration.runner import CheckVerdict, RunOutcome, ranges, run_job
+from accounts_migration.resources import LegacyResource, TargetResource, recorded_snapshot
+from accounts_migration.runner import RunOutcome, ranges, run_job
 from accounts_migration.settings import Settings
-from accounts_migration.staging import WHOLE, Staged
-
-_REJECTS_SHOWN = 20
-
-
-@dataclass
-class Outcome:
-    """What a command came to; rows and totals as counted in the target, or as cleaned where nothing was loaded."""
-
-    success: bool = False
-    snapshot: Snapshot | None = None
-    batches: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    checks: list[CheckVerdict] = field(default_factory=list)
-    runs: list[str] = field(default_factory=list)
-    entities: list[BatchLaw] = field(default_factory=list)
-    totals: list[ControlTotal] = field(default_factory=list)
-    defects: list[dict[str, Any]] = field(default_factory=list)
-    loaded: bool = False
-    backup: str = ""
-    seconds: float = 0.0
-    target: str = ""
-    report: Mapping[str, object] = field(default_factory=dict)
-    is_copy: bool = False
-    other_tables: list[dict[str, Any]] = field(default_factory=list)
-    not_carried: list[dict[str, Any]] = field(default_factory=list)
-    run_id: str | None = field(default_factory=run_id)
-
-    def take(self, run: RunOutcome) -> bool:
-        """Add what a run recorded; return whether it succeeded."""
-        self.runs.append(run.run_id)
-        self.problems += [problem for problem in run.problems if problem not in self.problems]
-        self.checks += run.checks
-        for asset in (TARGET_BACKUP, COPY_BACKUP):
-            self.backup = str(run.metadata.get(asset.to_user_string(), {}).get("folder", self.backup))
-        for account in _accounts(run):
-            self.entities = [BatchLaw(**_known(BatchLaw, line)) for line in account["entities"]]
-            self.totals = [ControlTotal(**_known(ControlTotal, one)) for one in account["totals in cents"]]
-        others = run.metadata.get(OTHER_TABLES.to_user_string(), {})
-        self.other_tables += _records(others.get(TABLES))
-        self.not_carried += _records(others.get(NOT_CARRIED))
-        return run.success
-
-
-def _accounts(run: RunOutcome) -> Iterator[dict[str, Any]]:
-    for asset in (RECONCILIATION, PROOF):
-        account = run.metadata.get(asset.to_user_string(), {}).get(ACCOUNT)
-        if isinstance(account, dict):
-            yield account
-
-
-def _records(table: object) -> list[dict[str, Any]]:
-    """Return the rows of a table among the metadata; a text stands there where it would have none."""
-    return [dict(record.data) for record in table.records] if isinstance(table, dg.TableMetadataValue) else []
-
-
-def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
-    names = {one.name for one in fields(kind)}
-    return {name: value for name, value in values.items() if name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +80,7 @@ def _work(settings: Settings, instance: dg.DagsterInstance | None) -> Iterator[_
         stack.enter_context(database.lock())
         was_migrated_into = database.examine()
         if instance is None:
-            opened = open_instance(settings.instance_folder, is_ours=settings.dagster_home is None)
-            instance = stack.enter_context(opened)
+            instance = stack.enter_context(open_instance_of(settings))
         yield _Work(outcome, settings, definitions, instance, legacy, database, was_migrated_into)
         account_for(outcome, settings, legacy, database)
     outcome.seconds = time.monotonic() - started
@@ -188,7 +121,7 @@ def _migrate(work: _Work, words: Sequence[str]) -> None:
     spans = ranges(work.instance, outcome.batches)
     if _prepare(work, spans, entities):
         outcome.loaded = True
-        outcome.success = _load(work, spans) and _all_passed(outcome)
+        outcome.success = _load(work, spans) and outcome.all_passed
 
 
 def _refuse_unready(work: _Work, snapshot: Snapshot, entities: Sequence[Entity], batches: Sequence[str]) -> None:
@@ -249,11 +182,6 @@ def judge(
     return accepted
 
 
-def _all_passed(outcome: Outcome) -> bool:
-    # what was not asked for is missing: a warning, no failure
-    return all(check.passed or check.is_warning for check in outcome.checks)
-
-
 def run_phase(settings: Settings, phase: Phase, instance: dg.DagsterInstance | None = None) -> Outcome:
     """Run one phase of a phased migration: clean and judge its entities, load them, test and validate.
 
@@ -275,7 +203,7 @@ def run_phase(settings: Settings, phase: Phase, instance: dg.DagsterInstance | N
             work.outcome.snapshot = _snapshot_of_phase_1(work.legacy)
             at = phase_progress(settings, work.outcome.snapshot, work.database, work.instance)
             refuse_out_of_order(phase, at)
-            _move(work, phase, at.batches_of(phase))
+            _migrate_phase(work, phase, at.batches_of(phase))
     return work.outcome
 
 
@@ -294,7 +222,7 @@ def phase_progress(
     return progress(snapshot, settings.policies, settings.recent_from, database, location, instance)
 
 
-def _move(work: _Work, phase: Phase, batches: Sequence[str]) -> None:
+def _migrate_phase(work: _Work, phase: Phase, batches: Sequence[str]) -> None:
     outcome = work.outcome
     entities = [ENTITIES[name] for name in phase.entities]
     in_batches = any(entity.batch_column for entity in entities)
@@ -311,8 +239,8 @@ def _move(work: _Work, phase: Phase, batches: Sequence[str]) -> None:
         loads = list(map(target_key, entities))
         proofs = [*([CONSTRAINTS] if phase is PHASES[-1] else []), INTEGRITY, RECONCILIATION]
         backed_up = work.take(LOAD_JOB, assets=[TARGET_BACKUP])
-        loaded = backed_up and all(work.take(LOAD_JOB, span, loads) for span in spans) and _all_passed(outcome)
-        outcome.success = loaded and work.take(LOAD_JOB, assets=proofs) and _all_passed(outcome)
+        loaded = backed_up and all(work.take(LOAD_JOB, span, loads) for span in spans) and outcome.all_passed
+        outcome.success = loaded and work.take(LOAD_JOB, assets=proofs) and outcome.all_passed
 
 
 def verify(settings: Settings, *, keep_policies: bool) -> Outcome:
@@ -332,31 +260,47 @@ def verify(settings: Settings, *, keep_policies: bool) -> Outcome:
     with ExitStack() as stack:
         database = stack.enter_context(TargetResource(settings.target_db).open())
         outcome.target = database.name
-        settings = _as_recorded(settings, database, keep_policies)
+        recorded = recorded_snapshot(database, "verify")
+        if not keep_policies:
+            settings = _with_policies_of(database, settings)
         home = settings.migration_home / "verification"
         settings = settings.model_copy(update={"staging": str((home / "staging").resolve())})
-        taken_at = recorded_snapshot(database, "verify").taken_at
-        legacy = LegacyResource(settings.source_db, settings.backups, home, as_of=taken_at)
+        legacy = LegacyResource(settings.source_db, settings.backups, home, as_of=recorded.taken_at)
         legacy.refuse_unnamed()
-        definitions = build_defs(
-            settings=settings,
-            resource_overrides={
-                "legacy": legacy,
-                "staging_io": StagingIOManager(settings.staging_location, legacy),
-                "snapshot_io": SnapshotIOManager(legacy),
-            },
-        )
-        instance = stack.enter_context(open_instance(settings.instance_folder, is_ours=settings.dagster_home is None))
-        if outcome.take(run_job(definitions, instance, SNAPSHOT_JOB)):
-            outcome.snapshot = legacy.snapshot()
-            outcome.batches = sorted(outcome.snapshot.tables[ENTITIES["transaction"].legacy_table].batches or {EMPTY})
-            spans = ranges(instance, outcome.batches)
-            outcome.success = all(outcome.take(run_job(definitions, instance, PREPARE_JOB, span)) for span in spans)
-            outcome.success = outcome.success and outcome.take(run_job(definitions, instance, VERIFY_JOB))
-            outcome.success = outcome.success and all(check.passed for check in outcome.checks)
+        instance = stack.enter_context(open_instance_of(settings))
+        _compare(outcome, _definitions_for(settings, legacy), instance, legacy)
         account_for(outcome, settings, legacy, database)
     outcome.seconds = time.monotonic() - started
     return outcome
+
+
+def _with_policies_of(database: Target, settings: Settings) -> Settings:
+    latest = max(database.recorded_batches(), key=lambda record: record.loaded_at)
+    return settings.model_copy(update={"policies": Policies.model_validate_json(latest.policies)})
+
+
+def _definitions_for(settings: Settings, legacy: LegacyResource) -> dg.Definitions:
+    """Return definitions that keep what is read and cleaned apart from the migration's own."""
+    apart = {
+        "legacy": legacy,
+        "staging_io": StagingIOManager(settings.staging_location, legacy),
+        "snapshot_io": SnapshotIOManager(legacy),
+    }
+    return build_defs(settings=settings, resource_overrides=apart)
+
+
+def _compare(
+    outcome: Outcome, definitions: dg.Definitions, instance: dg.DagsterInstance, legacy: LegacyResource
+) -> None:
+    if not outcome.take(run_job(definitions, instance, SNAPSHOT_JOB)):
+        return
+    outcome.snapshot = legacy.snapshot()
+    outcome.batches = sorted(outcome.snapshot.tables[ENTITIES["transaction"].legacy_table].batches or {EMPTY})
+    spans = ranges(instance, outcome.batches)
+    cleaned = all(outcome.take(run_job(definitions, instance, PREPARE_JOB, span)) for span in spans)
+    compared = cleaned and outcome.take(run_job(definitions, instance, VERIFY_JOB))
+    # everything is asked for here: what could not be compared is no pass
+    outcome.success = compared and all(check.passed for check in outcome.checks)
 
 
 def report(settings: Settings, folder: Path | None) -> Outcome:
@@ -375,86 +319,10 @@ def report(settings: Settings, folder: Path | None) -> Outcome:
         database = stack.enter_context(TargetResource(settings.target_db).open())
         outcome.target = database.name
         recorded_snapshot(database, "report on")
-        instance = stack.enter_context(open_instance(settings.instance_folder, is_ours=settings.dagster_home is None))
+        instance = stack.enter_context(open_instance_of(settings))
         config = {} if folder is None else {REPORT.to_python_identifier(): {"folder": str(folder.resolve())}}
         run = run_job(build_defs(settings=settings), instance, REPORT_JOB, config=config)
         outcome.success = outcome.take(run)
         outcome.report = run.metadata.get(REPORT.to_user_string(), {})
     outcome.seconds = time.monotonic() - started
     return outcome
-
-
-def _as_recorded(settings: Settings, database: Target, keep_policies: bool) -> Settings:
-    recorded_snapshot(database, "verify")
-    if keep_policies:
-        return settings
-    latest = max(database.recorded_batches(), key=lambda record: record.loaded_at)
-    return settings.model_copy(update={"policies": Policies.model_validate_json(latest.policies)})
-
-
-def account_for(
-    outcome: Outcome,
-    settings: Settings,
-    source: SourceResource,
-    database: Target,
-    entities: Mapping[str, Entity] = ENTITIES,
-) -> None:
-    """Fill in the accounting table: what the reconciliation recorded.
-
-    Else the databases, else staging, as far as it got.
-    """
-    if outcome.snapshot is None or outcome.entities or not outcome.snapshot.tables:
-        return
-    try:
-        _count(outcome, outcome.snapshot, settings, source, database, entities)
-    except MigrationError:
-        # a load that failed may leave nothing to count: no table, no server. Why is told already
-        if not outcome.problems:
-            raise
-
-
-def _count(
-    outcome: Outcome,
-    snapshot: Snapshot,
-    settings: Settings,
-    source_database: SourceResource,
-    database: Target,
-    entities: Mapping[str, Entity],
-) -> None:
-    staging = StagingIOManager(settings.staging_location, source_database)
-    for entity in entities.values():
-        source = snapshot.tables[entity.legacy_table].batches
-        batches = outcome.batches if entity.batch_column else [WHOLE]
-        if outcome.loaded:
-            lines = laws(entity.name, source, database.counts_by_batch(entity.name), database.defect_counts(), batches)
-        else:
-            staged = staging.staged(cleaned_key(entity), tuple(batches))
-            # an earlier command, under other policies, may have staged what this one did not get to
-            lines = [
-                _cleaned_law(entity.name, batch, staged)
-                for batch in staged.staged_batches()
-                if batch in batches and staged.manifest(batch)["policies_digest"] == settings.policies.digest
-            ]
-            outcome.defects += _rejected(staged, lines)
-        outcome.entities.append(total(entity.name, lines))
-
-
-def _cleaned_law(entity: str, batch: str, staged: Staged) -> BatchLaw:
-    manifest = staged.manifest(batch)
-    counts = [manifest[name] for name in ("source_rows", "cleaned", "rejected", "excluded", "repaired")]
-    return BatchLaw(entity, batch, *counts)
-
-
-def _rejected(staged: Staged, lines: Sequence[BatchLaw]) -> list[dict[str, Any]]:
-    """Return some rejected rows of a refused entity: first those that are wrong themselves, not by their parent."""
-    wrong: list[dict[str, Any]] = []
-    following: list[dict[str, Any]] = []
-    for line in lines:
-        for defects in staged.scan("defects", [line.batch]) if line.rejected else ():
-            rejected = defects.filter(pc.equal(defects["action"], REJECTED))
-            follows = pc.equal(rejected["reason"], "PARENT_REJECTED")
-            for found, chosen in ((wrong, pc.invert(follows)), (following, follows)):
-                found += rejected.filter(chosen).slice(0, _REJECTS_SHOWN - len(found)).to_pylist()
-        if len(wrong) == _REJECTS_SHOWN:
-            break
-    return (wrong + following)[:_REJECTS_SHOWN]

@@ -13,7 +13,7 @@ from accounts_migration.resources import TargetResource
 from accounts_migration.settings import Settings
 
 if TYPE_CHECKING:
-    from accounts_migration.migration import Outcome
+    from accounts_migration.outcome import Outcome
 
 
 def told(

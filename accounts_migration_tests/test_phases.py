@@ -11,7 +11,8 @@ import pytest
 
 from accounts_migration.databases.target import open_target
 from accounts_migration.errors import MigrationError
-from accounts_migration.migration import Outcome, migrate, phase_progress, run_phase
+from accounts_migration.migration import migrate, phase_progress, run_phase
+from accounts_migration.outcome import Outcome
 from accounts_migration.phases import PHASES, next_phase
 from accounts_migration.resources import LegacyResource
 from accounts_migration_tests.commands import content

@@ -29,7 +29,7 @@ from accounts_migration.assessment.tables import (
 from accounts_migration.assessment.volumes import Volumes
 from accounts_migration.console import ERROR, OUT, plain
 from accounts_migration.definitions import build_defs
-from accounts_migration.instance import open_instance
+from accounts_migration.instance import open_instance_of
 from accounts_migration.io_managers import SnapshotIOManager
 from accounts_migration.jobs import ASSESS_JOB
 from accounts_migration.listings import destination
@@ -61,7 +61,7 @@ def assess(settings: Settings, log: Path, summary: Path | None) -> bool:
     definitions = build_defs(
         settings=settings, resource_overrides={"legacy": legacy, "snapshot_io": SnapshotIOManager(legacy)}
     )
-    with open_instance(settings.instance_folder, is_ours=settings.dagster_home is None) as instance:
+    with open_instance_of(settings) as instance:
         run = run_job(definitions, instance, ASSESS_JOB)
     found = dict(_found(folder, run))
     for name, finding in found.items():

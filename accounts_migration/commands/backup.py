@@ -15,7 +15,7 @@ from accounts_migration.assets.target_backup import BACKUP_RETENTION, TARGET_BAC
 from accounts_migration.databases.target import target_location, target_path
 from accounts_migration.definitions import build_defs
 from accounts_migration.errors import MigrationError
-from accounts_migration.instance import open_instance
+from accounts_migration.instance import open_instance_of
 from accounts_migration.jobs import BACKUP_JOB
 from accounts_migration.operations.backup import list_backups
 from accounts_migration.resources import TargetResource
@@ -36,7 +36,7 @@ def run(settings: Settings, log: Path) -> bool:
     path = target_path(url)
     if path is not None and not path.exists():
         raise MigrationError(f"Cannot back up {path}", why="there is no such file", remedy="Check the path of TARGET")
-    with open_instance(settings.instance_folder, is_ours=settings.dagster_home is None) as instance:
+    with open_instance_of(settings) as instance:
         outcome = run_job(build_defs(settings=settings), instance, BACKUP_JOB)
     for problem in outcome.problems:
         console.ERROR.print(f"[bold red]{console.plain(problem)}[/]", highlight=False, soft_wrap=True)

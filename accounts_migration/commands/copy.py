@@ -7,8 +7,8 @@ from pathlib import Path
 
 from accounts_migration import console, logs
 from accounts_migration.copying import copy as run
-from accounts_migration.migration import Outcome
 from accounts_migration.notices import told
+from accounts_migration.outcome import Outcome
 from accounts_migration.resources import PlatformResource, TargetResource
 from accounts_migration.settings import Settings
 

@@ -21,7 +21,7 @@ from accounts_migration.assets.post_migration import OPTIMISED
 from accounts_migration.console import ERROR, OUT, plain, show_end
 from accounts_migration.databases.target import Target
 from accounts_migration.definitions import build_defs, checked_assets
-from accounts_migration.instance import open_instance
+from accounts_migration.instance import open_instance_of
 from accounts_migration.jobs import POST_MIGRATION_JOB, REPORT_JOB
 from accounts_migration.last_migration import refuse_unproved
 from accounts_migration.notices import told_when_raised
@@ -102,7 +102,7 @@ def _run(done: _Finish, settings: Settings, *, reindex: bool) -> None:
         database: Target = stack.enter_context(target.open())
         done.target = database.name
         stack.enter_context(database.lock())
-        instance = stack.enter_context(open_instance(settings.instance_folder, is_ours=settings.dagster_home is None))
+        instance = stack.enter_context(open_instance_of(settings))
         refuse_unproved(database, legacy, target.location or database.name, instance, checked_assets())
         definitions = build_defs(settings=settings)
         # a report that cannot be written is an item that failed: the others are gone through all the same

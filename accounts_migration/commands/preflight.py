@@ -14,7 +14,7 @@ from accounts_migration.assets.preflight import PREFLIGHT
 from accounts_migration.assets.target_backup import TARGET_BACKUP
 from accounts_migration.console import ERROR, OUT, plain
 from accounts_migration.definitions import build_defs
-from accounts_migration.instance import open_instance
+from accounts_migration.instance import open_instance_of
 from accounts_migration.io_managers import SnapshotIOManager
 from accounts_migration.jobs import BACKUP_JOB, PREFLIGHT_JOB, SNAPSHOT_JOB
 from accounts_migration.listings import destination
@@ -49,7 +49,7 @@ def preflight(settings: Settings, log: Path, summary: Path | None) -> bool:
     definitions = build_defs(
         settings=settings, resource_overrides={"legacy": legacy, "snapshot_io": SnapshotIOManager(legacy)}
     )
-    with open_instance(settings.instance_folder, is_ours=settings.dagster_home is None) as instance:
+    with open_instance_of(settings) as instance:
         taken = [
             run_job(definitions, instance, SNAPSHOT_JOB),
             run_job(definitions, instance, BACKUP_JOB, assets=[TARGET_BACKUP]),

@@ -14,7 +14,7 @@ import pytest
 
 from accounts_migration.copying import copy
 from accounts_migration.entities.policies import Policies
-from accounts_migration.migration import Outcome
+from accounts_migration.outcome import Outcome
 from accounts_migration.reports.contents import NotCarried, OtherTable, OtherTables
 from accounts_migration.reports.rendering import render
 from accounts_migration.settings import Settings
