@@ -28,10 +28,10 @@ app = typer.Typer(
     add_completion=False,
 )
 
+_DATABASE = "A path, sqlite:///... or postgresql://..."
+
 Source = Annotated[str | None, typer.Argument(help="The legacy SQLite file; SOURCE_DB where left out.")]
-TargetUrl = Annotated[
-    str | None, typer.Argument(help="A path, sqlite:///... or postgresql://...; TARGET_DB where left out.")
-]
+TargetUrl = Annotated[str | None, typer.Argument(help=f"{_DATABASE}; TARGET_DB where left out.")]
 PolicyOption = Annotated[
     list[str] | None,
     typer.Option("--policy", metavar="NAME=VALUE", help="A policy of the contract; several allowed."),
@@ -72,6 +72,11 @@ def _policies(words: list[str] | None) -> dict[str, str]:
     return chosen
 
 
+def _exit(success: bool) -> typer.Exit:
+    """Return the exit status as typer takes it."""
+    return typer.Exit(0 if success else 1)
+
+
 def _ended(outcome: "Outcome", log: Path, verb: str, summary: Path | None) -> typer.Exit:
     """Show the outcome, write the summary if it is wanted, and return the exit status as typer takes it."""
     from accounts_migration import console
@@ -79,7 +84,7 @@ def _ended(outcome: "Outcome", log: Path, verb: str, summary: Path | None) -> ty
     console.show_outcome(outcome, log, verb)
     if summary:
         console.write_json(outcome, summary)
-    return typer.Exit(0 if outcome.success else 1)
+    return _exit(outcome.success)
 
 
 def _start_log(settings: "Settings", what: str, *, quiet: bool = False) -> Path:
@@ -99,12 +104,12 @@ def assess(
 ) -> None:
     """Find out what a migration of SOURCE would do, and plan it; nothing is written into SOURCE or TARGET."""
     from accounts_migration import console
-    from accounts_migration.commands.assess import assess as run
+    from accounts_migration.commands import assess as command
     from accounts_migration.settings import load_settings
 
     settings = load_settings(_policies(policy), source_db=source, target_db=target)
     console.refuse_unwritable(summary, "--json", aside=True)
-    raise typer.Exit(0 if run(settings, _start_log(settings, "assess"), summary) else 1)
+    raise _exit(command.run(settings, _start_log(settings, "assess"), summary))
 
 
 @app.command()
@@ -136,12 +141,12 @@ def preflight(
 ) -> None:
     """Judge every item of the checklist before a migration; exit status 0 only if none failed. Migrates nothing."""
     from accounts_migration import console
-    from accounts_migration.commands.preflight import preflight as run
+    from accounts_migration.commands import preflight as command
     from accounts_migration.settings import load_settings
 
     settings = load_settings(_policies(policy), source_db=source, target_db=target)
     console.refuse_unwritable(summary, "--json", aside=True)
-    raise typer.Exit(0 if run(settings, _start_log(settings, "preflight", quiet=True), summary) else 1)
+    raise _exit(command.run(settings, _start_log(settings, "preflight", quiet=True), summary))
 
 
 @app.command()
@@ -159,7 +164,7 @@ def phase(
 
     settings = load_settings(_policies(policy), source_db=source, target_db=target)
     console.refuse_unwritable(summary, "--json")
-    raise typer.Exit(0 if command.run(settings, which, _start_log(settings, f"phase {which}"), summary) else 1)
+    raise _exit(command.run(settings, which, _start_log(settings, f"phase {which}"), summary))
 
 
 @app.command()
@@ -191,7 +196,7 @@ def report(
     log = _start_log(settings, "report")
     outcome = migration.report(settings, folder)
     console.show_report(outcome, log)
-    raise typer.Exit(0 if outcome.success else 1)
+    raise _exit(outcome.success)
 
 
 @app.command()
@@ -207,7 +212,7 @@ def backup(
     if list_them:
         command.show(settings)
         return
-    raise typer.Exit(0 if command.run(settings, _start_log(settings, "backup")) else 1)
+    raise _exit(command.run(settings, _start_log(settings, "backup")))
 
 
 @app.command()
@@ -239,8 +244,6 @@ schema = typer.Typer(
 )
 app.add_typer(schema, name="schema")
 
-AnyTarget = Annotated[str, typer.Argument(help="A path, sqlite:///... or postgresql://...")]
-
 
 @schema.command("upgrade")
 def schema_upgrade(
@@ -256,7 +259,10 @@ def schema_upgrade(
 
 
 @schema.command("downgrade")
-def schema_downgrade(target: AnyTarget, revision: Annotated[str, typer.Argument(help="A version, as 0001.")]) -> None:
+def schema_downgrade(
+    target: Annotated[str, typer.Argument(help=_DATABASE)],
+    revision: Annotated[str, typer.Argument(help="A version, as 0001.")],
+) -> None:
     """Bring the tables of TARGET down to an older version; refused where records would be lost."""
     from accounts_migration.commands import schema as command
     from accounts_migration.settings import load_settings
@@ -281,7 +287,7 @@ def schema_check(target: TargetUrl = None) -> None:
     from accounts_migration.settings import load_settings
 
     settings = load_settings(target_db=target)
-    raise typer.Exit(0 if command.check(settings, _start_log(settings, "schema check", quiet=True)) else 1)
+    raise _exit(command.check(settings, _start_log(settings, "schema check", quiet=True)))
 
 
 @app.command()
@@ -294,22 +300,18 @@ def finish(
 ) -> None:
     """After a migration into TARGET: optimise, test, archive, notify, and go through the guide's list of 13 items."""
     from accounts_migration import console
-    from accounts_migration.commands.finish import finish as run
+    from accounts_migration.commands import finish as command
     from accounts_migration.settings import load_settings
 
     settings = load_settings(target_db=target)
     console.refuse_unwritable(summary, "--json")
-    raise typer.Exit(0 if run(settings, _start_log(settings, "finish"), summary, reindex=reindex) else 1)
+    raise _exit(command.run(settings, _start_log(settings, "finish"), summary, reindex=reindex))
 
 
 @app.command()
 def copy(
-    source: Annotated[
-        str | None, typer.Argument(metavar="FROM", help="A path, sqlite:///... or postgresql://...; else COPY_FROM.")
-    ] = None,
-    target: Annotated[
-        str | None, typer.Argument(metavar="TO", help="A path, sqlite:///... or postgresql://...; else COPY_TO.")
-    ] = None,
+    source: Annotated[str | None, typer.Argument(metavar="FROM", help=f"{_DATABASE}; else COPY_FROM.")] = None,
+    target: Annotated[str | None, typer.Argument(metavar="TO", help=f"{_DATABASE}; else COPY_TO.")] = None,
     all_tables: Annotated[
         bool, typer.Option("--all-tables", help="Carry every other table of FROM along, as far as TO can hold it.")
     ] = False,
@@ -319,13 +321,13 @@ def copy(
 ) -> None:
     """Copy the Account Processing System FROM one database TO another, SQLite or PostgreSQL, and prove every row."""
     from accounts_migration import console
-    from accounts_migration.commands.copy import copy as run
+    from accounts_migration.commands import copy as command
     from accounts_migration.settings import load_settings
 
     settings = load_settings(_policies(policy), copy_from=source, copy_to=target)
     console.refuse_unwritable(summary, "--json")
     console.refuse_unwritable_folder(folder)
-    raise typer.Exit(0 if run(settings, summary, folder, all_tables=all_tables) else 1)
+    raise _exit(command.run(settings, summary, folder, all_tables=all_tables))
 
 
 @app.command()
@@ -345,28 +347,16 @@ def defects(
     ] = None,
 ) -> None:
     """List the rejected, excluded and repaired rows of TARGET as work to be done: most money at stake first."""
-    from accounts_migration import console, listings
-    from accounts_migration.databases.books import COPY, MIGRATION
-    from accounts_migration.entities import ENTITIES, PLATFORM_ENTITIES
-    from accounts_migration.resources import TargetResource, nothing_recorded
+    from accounts_migration import console
+    from accounts_migration.commands import defects as command
     from accounts_migration.settings import load_settings
-    from accounts_migration.worklist import worklist
 
-    if entity is not None and entity not in ENTITIES:
-        raise UsageError(
-            f"There is no entity {entity!r}",
-            why="it is not known",
-            remedy=f"Name one of {', '.join(ENTITIES)}",
-        )
+    command.refuse_unknown(entity)
     console.refuse_unwritable(output, "--output", aside=True)
     settings = load_settings(copy_to=target) if of_copy else load_settings(target_db=target)
-    resource = TargetResource(settings.copy_to, COPY) if of_copy else TargetResource(settings.target_db, MIGRATION)
-    entities = PLATFORM_ENTITIES if of_copy else ENTITIES
-    with resource.open() as database, listings.destination(output) as file:
-        # a migration makes the books of copies, too: empty, they would read as a copy without a defect
-        if of_copy and not database.recorded_batches():
-            raise nothing_recorded(database, "list the defects of a copy into")
-        listings.WRITERS[form.value](worklist(database, entities, entity, show_personal_data=show_personal_data), file)
+    command.run(
+        settings, output, entity=entity, of_copy=of_copy, form=form.value, show_personal_data=show_personal_data
+    )
 
 
 @app.command("demo-source")

@@ -8,10 +8,10 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -22,24 +22,8 @@ from accounts_migration.outcome import Outcome
 from accounts_migration.reconciliation.amounts import amount
 from accounts_migration.reconciliation.promises import OVERALL, ControlTotal, overall
 
-GROUPS_SHOWN = 60
-
-
-class Ended(Protocol):
-    """What a command came to."""
-
-    @property
-    def success(self) -> bool:
-        """Whether it did what it was to do."""
-
-    @property
-    def problems(self) -> list[str]:
-        """Why not, a sentence for each."""
-
-    @property
-    def seconds(self) -> float:
-        """How long it took."""
-
+_GROUPS_SHOWN = 60
+_REPORT_FILES = ("page", "twin", "sha256 of the page", "sha256 of the twin")
 
 # a pipe has no width of its own: wide enough there that no figure is cut
 WIDTH = 160
@@ -59,6 +43,22 @@ def plain(text: str) -> str:
     return text.replace("[", "\\[")
 
 
+def show_line(text: str) -> None:
+    """Print a line in one piece, so that a script can read it and a shell take it; marks of rich in it hold."""
+    OUT.print(text, highlight=False, soft_wrap=True)
+
+
+def show_value(name: str, value: object, width: int = 9) -> None:
+    """Print a name and, behind it in a column of its own, what it stands for."""
+    show_line(f"{name:<{width}} {plain(str(value))}")
+
+
+def show_problems(problems: Iterable[str]) -> None:
+    """Print why something failed, a sentence on each line."""
+    for problem in problems:
+        ERROR.print(f"[bold red]{plain(problem)}[/]", highlight=False, soft_wrap=True)
+
+
 def show_outcome(outcome: Outcome, log: Path, verb: str) -> None:
     """Print the accounting table, control totals, verdicts, and where everything is."""
     if outcome.entities:
@@ -71,21 +71,21 @@ def show_outcome(outcome: Outcome, log: Path, verb: str) -> None:
         OUT.print(_listed("not carried", outcome.not_carried))
     if outcome.checks:
         OUT.print(_checks(outcome))
-    for problem in outcome.problems:
-        ERROR.print(f"[bold red]{plain(problem)}[/]", highlight=False, soft_wrap=True)
+    show_problems(outcome.problems)
     if outcome.defects and not outcome.success:
         OUT.print(_defects(outcome.defects))
         OUT.print("Mend the source, or allow such rows with --policy max_reject_rate=SHARE; nothing was loaded.")
     if outcome.snapshot is not None:
-        OUT.print(f"snapshot  {outcome.snapshot.path}", highlight=False, soft_wrap=True)
-    OUT.print(f"target    {outcome.target}", highlight=False, soft_wrap=True)
+        show_value("snapshot", outcome.snapshot.path)
+    show_value("target", outcome.target)
     if outcome.backup:
-        OUT.print(f"backup    {outcome.backup}", highlight=False, soft_wrap=True)
-    OUT.print(f"log       {log}", highlight=False, soft_wrap=True)
+        show_value("backup", outcome.backup)
+    show_value("log", log)
     if outcome.loaded:
         for name, words in _following(outcome):
-            OUT.print(f"{name:<9} {plain(words)}", highlight=False, soft_wrap=True)
-    show_end(verb if outcome.success else "FAILED" if outcome.loaded else "REFUSED", outcome)
+            show_value(name, words)
+    word = verb if outcome.success else "FAILED" if outcome.loaded else "REFUSED"
+    show_end(word, outcome.success, outcome.seconds, outcome.problems)
 
 
 def _following(outcome: Outcome) -> Iterator[tuple[str, str]]:
@@ -102,25 +102,26 @@ def _following(outcome: Outcome) -> Iterator[tuple[str, str]]:
 
 def show_report(outcome: Outcome, log: Path) -> None:
     """Print what the report says in a line, where its files are, and their sha256."""
-    for problem in outcome.problems:
-        ERROR.print(f"[bold red]{plain(problem)}[/]", highlight=False, soft_wrap=True)
+    show_problems(outcome.problems)
     for name in ("accounted for", "unexplained rows", "unexplained amount", "plausibility findings", *_REPORT_FILES):
         if name in outcome.report:
-            OUT.print(f"{name:<22} {plain(str(outcome.report[name]))}", highlight=False, soft_wrap=True)
-    OUT.print(f"{'target':<22} {outcome.target}", highlight=False, soft_wrap=True)
-    OUT.print(f"{'log':<22} {log}", highlight=False, soft_wrap=True)
-    show_end("REPORTED" if outcome.success else "FAILED", outcome)
+            show_value(name, outcome.report[name], width=22)
+    show_value("target", outcome.target, width=22)
+    show_value("log", log, width=22)
+    show_end("REPORTED" if outcome.success else "FAILED", outcome.success, outcome.seconds, outcome.problems)
 
 
-def show_end(word: str, ended: Ended) -> None:
-    """Print the word that a command ends with and how long it took; the log ends with its problems and the same."""
-    OUT.print(f"[bold {'green' if ended.success else 'red'}]{word}[/] in {ended.seconds:.1f} s")
-    for problem in ended.problems:
+def show_verdict(word: str, success: bool, seconds: float) -> None:
+    """Print the word that a command ends with, and how long it took."""
+    OUT.print(f"[bold {'green' if success else 'red'}]{word}[/] in {seconds:.1f} s")
+
+
+def show_end(word: str, success: bool, seconds: float, problems: Iterable[str]) -> None:
+    """Print the verdict; the log ends with it, too, and with the problems before it."""
+    show_verdict(word, success, seconds)
+    for problem in problems:
         logs.note(problem, logging.ERROR)
-    logs.note(f"{word} in {ended.seconds:.1f} s", logging.INFO if ended.success else logging.ERROR)
-
-
-_REPORT_FILES = ("page", "twin", "sha256 of the page", "sha256 of the twin")
+    logs.note(f"{word} in {seconds:.1f} s", logging.INFO if success else logging.ERROR)
 
 
 def refuse_unwritable_folder(folder: Path | None) -> None:
@@ -169,7 +170,7 @@ def _totals(totals: list[ControlTotal]) -> Table:
 
 def _few(totals: list[ControlTotal]) -> list[ControlTotal]:
     """Return all groups where they are few, else those with something unexplained: the others stand in the summary."""
-    return totals if len(totals) <= GROUPS_SHOWN else [one for one in totals if one.unexplained]
+    return totals if len(totals) <= _GROUPS_SHOWN else [one for one in totals if one.unexplained]
 
 
 def _listed(title: str, rows: Sequence[Mapping[str, object]]) -> Table:

@@ -19,14 +19,12 @@ from accounts_migration.entities.policies import Policies
 from accounts_migration.errors import UsageError
 from accounts_migration.preflight.window import checked_window
 
-POLICY_FILE = "migration.toml"
+_POLICY_FILE = "migration.toml"
 _EMPTY_MEANS_NONE = ("SERVICE_STOP", "SERVICE_START", "SERVICE_HEALTH_URL")
-MONTH = r"^(19[0-9]{2}|20[0-9]{2}|2100)-(0[1-9]|1[0-2])$"
+_MONTH = r"^(19[0-9]{2}|20[0-9]{2}|2100)-(0[1-9]|1[0-2])$"
 
-
-POSTGRES = "postgresql"
-"""The word that stands for a URL wherever one is taken: the database that the settings POSTGRES_... name."""
-
+# the word that stands for a URL in these settings: that of the database which the settings POSTGRES_... name
+_POSTGRES = "postgresql"
 _ADDRESSES = ("target_db", "copy_from", "copy_to")
 
 
@@ -89,10 +87,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
 
+    # repr=False: what may hold a password or a token is not printed
     source_db: Path | None = Field(default=None, description="the legacy SQLite file")
-    # it may hold a password, so it is not printed
     target_db: str | None = Field(default=None, repr=False, description="a path, sqlite:///... or postgresql://...")
-    # they may hold a password, so they are not printed
     copy_from: str | None = Field(default=None, repr=False, description="the database that is copied, as TARGET_DB")
     copy_to: str | None = Field(default=None, repr=False, description="the one that is copied into, as TARGET_DB")
     migration_home: Path = Field(default=Path("var"), description="state: instance, staging, locks")
@@ -105,17 +102,15 @@ class Settings(BaseSettings):
     backup_retention_days: int = Field(default=30, ge=1, description="older backups of the target are deleted")
     service_stop: str | None = Field(default=None, description="stops the service; default by systemctl, '' for none")
     service_start: str | None = Field(default=None, description="starts the service; default by systemctl")
-    # it may hold a password, so it is not printed
     service_health_url: str | None = Field(default=None, repr=False, description="default port 6600, /api/health")
     service_timeout: float = Field(default=60, gt=0, description="seconds to stop, to start, to become healthy")
     migration_window: Annotated[str, AfterValidator(checked_window)] | None = Field(
         default=None, description="when the target may be written: 2026-11-28T22:00/2026-11-29T06:00"
     )
     migration_approval_file: Path | None = Field(default=None, description="says which plan, who and when")
-    recent_from: Annotated[str, Field(pattern=MONTH)] | None = Field(
+    recent_from: Annotated[str, Field(pattern=_MONTH)] | None = Field(
         default=None, description="first month of phase 4; default the 12 latest months of the snapshot"
     )
-    # addresses may hold a token, and these a password: they are not printed
     smoke_test_urls: str | None = Field(
         default=None, repr=False, description="URLs that must answer, with blanks between"
     )
@@ -173,18 +168,11 @@ def load_settings(policies: Mapping[str, Any] | None = None, **values: Any) -> S
     """
     given = {name: value for name, value in values.items() if value is not None}
     try:
-        base = _with_addresses(Settings(**(_emptied() | given)))
-        chosen = {**_from_file(base.migration_policies), **_from_environment(), **(policies or {})}
+        base = _with_addresses(Settings(**(_set_to_nothing() | given)))
+        chosen = {**_policies_of_file(base.migration_policies), **_policies_of_environment(), **(policies or {})}
         return base.model_copy(update={"policies": Policies(**chosen)})
     except ValidationError as error:
-        prefix = PostgresSettings.model_config["env_prefix"] if error.title == PostgresSettings.__name__ else ""
-        problems = "; ".join(
-            f"{prefix.lower()}{'.'.join(str(part) for part in problem['loc'])}: {_told(problem)}"
-            for problem in error.errors()
-        )
-        raise UsageError(
-            "A setting is not allowed", why=problems, remedy="See the tables of settings and policies in the README"
-        ) from error
+        raise _not_allowed(error) from error
     except (SettingsError, UnicodeDecodeError) as error:
         raise UsageError(
             "Cannot read the settings",
@@ -193,42 +181,52 @@ def load_settings(policies: Mapping[str, Any] | None = None, **values: Any) -> S
         ) from error
 
 
-def _told(problem: ErrorDetails) -> str:
+def _not_allowed(error: ValidationError) -> UsageError:
+    prefix = PostgresSettings.model_config["env_prefix"] if error.title == PostgresSettings.__name__ else ""
+    problems = (
+        f"{prefix.lower()}{'.'.join(str(part) for part in problem['loc'])}: {_fault(problem)}"
+        for problem in error.errors()
+    )
+    return UsageError(
+        "A setting is not allowed",
+        why="; ".join(problems),
+        remedy="See the tables of settings and policies in the README",
+    )
+
+
+def _fault(problem: ErrorDetails) -> str:
     """Return what is wrong with a value; settings of other programs stand beside ours, policies are ours alone."""
     return "there is no such policy" if problem["type"] == "extra_forbidden" else problem["msg"]
 
 
 def _with_addresses(settings: Settings) -> Settings:
     """Return the settings with a URL in the place of the word that stands for one."""
-    named = [name for name in _ADDRESSES if getattr(settings, name) == POSTGRES]
+    named = [name for name in _ADDRESSES if getattr(settings, name) == _POSTGRES]
     return settings.model_copy(update=dict.fromkeys(named, PostgresSettings().url)) if named else settings
 
 
-def _from_environment() -> dict[str, str]:
-    """Return the policies that the environment or `.env` sets, each by its name in capitals; blank is not set."""
-    found = _dot_env() | {
-        name: os.environ[name] for name in map(str.upper, Policies.model_fields) if os.environ.get(name)
-    }
-    return {name.lower(): value for name, value in found.items()}
-
-
-def _emptied() -> dict[str, str]:
-    """Return the settings that are set to nothing and mean it: "there is no service here"."""
+def _dot_env() -> dict[str, str | None]:
+    # pydantic reads it, too, but keeps to itself what is no field, and what is blank
     from dotenv import dotenv_values
 
-    found = {**dotenv_values(".env"), **os.environ}
+    return dotenv_values(".env")
+
+
+def _policies_of_environment() -> dict[str, str]:
+    """Return the policies that the environment or `.env` sets, each by its name in capitals; blank is not set."""
+    in_file = _dot_env()
+    found = {name: os.environ.get(name.upper()) or in_file.get(name.upper()) for name in Policies.model_fields}
+    return {name: value for name, value in found.items() if value}
+
+
+def _set_to_nothing() -> dict[str, str]:
+    """Return the settings that are set to nothing and mean it: "there is no service here"."""
+    found = {**_dot_env(), **os.environ}
     return {name.lower(): "" for name in _EMPTY_MEANS_NONE if found.get(name) == ""}
 
 
-def _dot_env() -> dict[str, str]:
-    from dotenv import dotenv_values
-
-    names = set(map(str.upper, Policies.model_fields))
-    return {name: value for name, value in dotenv_values(".env").items() if name in names and value}
-
-
-def _from_file(path: Path | None) -> dict[str, Any]:
-    path = path or (Path(POLICY_FILE) if Path(POLICY_FILE).exists() else None)
+def _policies_of_file(path: Path | None) -> dict[str, Any]:
+    path = path or (Path(_POLICY_FILE) if Path(_POLICY_FILE).exists() else None)
     if path is None:
         return {}
     try:

@@ -4,7 +4,6 @@ Here: running it and showing what it found. Not here: how anything is found out 
 """
 
 import json
-import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -27,7 +26,7 @@ from accounts_migration.assessment.tables import (
     volume_tables,
 )
 from accounts_migration.assessment.volumes import Volumes
-from accounts_migration.console import ERROR, OUT, plain
+from accounts_migration.console import OUT, plain, show_end, show_line, show_problems, show_value
 from accounts_migration.definitions import build_defs
 from accounts_migration.instance import open_instance_of
 from accounts_migration.io_managers import SnapshotIOManager
@@ -45,7 +44,7 @@ _FINDINGS: dict[str, tuple[type, Callable[[Any], list[Listing]]]] = {
 }
 
 
-def assess(settings: Settings, log: Path, summary: Path | None) -> bool:
+def run(settings: Settings, log: Path, summary: Path | None) -> bool:
     """Assess the source, show everything that was found, write it as JSON where wanted; return whether all was found.
 
     The snapshot is taken into BACKUP_DIR as always, and remembered beside the findings: a migration at work in the same
@@ -67,8 +66,7 @@ def assess(settings: Settings, log: Path, summary: Path | None) -> bool:
     for name, finding in found.items():
         for listing in _FINDINGS[name][1](finding):
             OUT.print(_table(listing))
-    for problem in run.problems:
-        ERROR.print(f"[bold red]{plain(problem)}[/]", highlight=False, soft_wrap=True)
+    show_problems(run.problems)
     if summary:
         with destination(summary) as file:
             file.write(json.dumps(_summary(found, run), indent=2) + "\n")
@@ -111,15 +109,9 @@ def _show_end(found: dict[str, Any], run: RunOutcome, log: Path, seconds: float)
         OUT.print("[yellow]A migration would be refused:[/] more rows are rejected than max_reject_rate allows.")
     if plan is not None:
         for one in plan.lacking:
-            OUT.print(f"[yellow]Not enough disk space:[/] {plain(one)}", highlight=False, soft_wrap=True)
-        OUT.print(f"plan      {plan.digest}", highlight=False, soft_wrap=True)
+            show_line(f"[yellow]Not enough disk space:[/] {plain(one)}")
+        show_value("plan", plan.digest)
         took = duration(plan.estimated_seconds)
-        OUT.print(
-            f"downtime  {took} measured here; the guide says {plan.recommendation.guide_downtime}", highlight=False
-        )
-    OUT.print(f"log       {log}", highlight=False, soft_wrap=True)
-    colour, word = ("green", "ASSESSED") if run.success else ("red", "FAILED")
-    OUT.print(f"[bold {colour}]{word}[/] in {seconds:.1f} s")
-    for problem in run.problems:
-        logs.note(problem, logging.ERROR)
-    logs.note(f"{word} in {seconds:.1f} s", logging.INFO if run.success else logging.ERROR)
+        show_value("downtime", f"{took} measured here; the guide says {plan.recommendation.guide_downtime}")
+    show_value("log", log)
+    show_end("ASSESSED" if run.success else "FAILED", run.success, seconds, run.problems)

@@ -38,18 +38,16 @@ def run(settings: Settings, log: Path) -> bool:
         raise MigrationError(f"Cannot back up {path}", why="there is no such file", remedy="Check the path of TARGET")
     with open_instance_of(settings) as instance:
         outcome = run_job(build_defs(settings=settings), instance, BACKUP_JOB)
-    for problem in outcome.problems:
-        console.ERROR.print(f"[bold red]{console.plain(problem)}[/]", highlight=False, soft_wrap=True)
+    console.show_problems(outcome.problems)
     taken = outcome.metadata.get(TARGET_BACKUP.to_user_string(), {})
     for name in _SHOWN:
         if name in taken:
-            console.OUT.print(f"{name:<9} {console.plain(str(taken[name]))}", highlight=False, soft_wrap=True)
+            console.show_value(name, taken[name])
     deleted = outcome.metadata.get(BACKUP_RETENTION.to_user_string(), {}).get("deleted", 0)
     if deleted:
-        console.OUT.print(f"deleted   {deleted} older than {settings.backup_retention_days} days", highlight=False)
-    console.OUT.print(f"log       {log}", highlight=False, soft_wrap=True)
-    colour, word = ("green", "BACKED UP") if outcome.success else ("red", "FAILED")
-    console.OUT.print(f"[bold {colour}]{word}[/] in {time.monotonic() - began:.1f} s")
+        console.show_value("deleted", f"{deleted} older than {settings.backup_retention_days} days")
+    console.show_value("log", log)
+    console.show_verdict("BACKED UP" if outcome.success else "FAILED", outcome.success, time.monotonic() - began)
     return outcome.success
 
 

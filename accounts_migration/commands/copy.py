@@ -6,14 +6,14 @@ Here: the command's log, its words at the end. Not here: the copy (`accounts_mig
 from pathlib import Path
 
 from accounts_migration import console, logs
-from accounts_migration.copying import copy as run
+from accounts_migration.copying import copy
 from accounts_migration.notices import told
 from accounts_migration.outcome import Outcome
 from accounts_migration.resources import PlatformResource, TargetResource
 from accounts_migration.settings import Settings
 
 
-def copy(settings: Settings, summary: Path | None, report_folder: Path | None, *, all_tables: bool) -> bool:
+def run(settings: Settings, summary: Path | None, report_folder: Path | None, *, all_tables: bool) -> bool:
     """Copy COPY_FROM into COPY_TO, show what came of it, and return whether everything holds.
 
     Args:
@@ -31,7 +31,7 @@ def copy(settings: Settings, summary: Path | None, report_folder: Path | None, *
     logs.note(f"policies other than the default: {settings.policies.model_dump_json(exclude_defaults=True)}")
 
     def work() -> Outcome:
-        return run(settings, all_tables=all_tables, report_folder=report_folder)
+        return copy(settings, all_tables=all_tables, report_folder=report_folder)
 
     outcome = told(settings, "copy", "COPIED", work, url=settings.copy_to)
     console.show_outcome(outcome, log, "COPIED")

@@ -18,7 +18,7 @@ from accounts_migration import logs
 from accounts_migration.assets.checklist import BY_HAND, CHECKLIST, ITEMS
 from accounts_migration.assets.items import ACKNOWLEDGED, DONE, EVIDENCE, FAILED, STATE
 from accounts_migration.assets.post_migration import OPTIMISED
-from accounts_migration.console import ERROR, OUT, plain, show_end
+from accounts_migration.console import OUT, plain, show_end, show_problems, show_value
 from accounts_migration.databases.target import Target
 from accounts_migration.definitions import build_defs, checked_assets
 from accounts_migration.instance import open_instance_of
@@ -63,7 +63,7 @@ class _Finish:
                 self.warned |= {check.check} if check.is_warning else set()
 
 
-def finish(settings: Settings, log: Path, summary: Path | None, *, reindex: bool) -> bool:
+def run(settings: Settings, log: Path, summary: Path | None, *, reindex: bool) -> bool:
     """Report, optimise, test, archive, notify, and go through the list; return whether every item stands.
 
     Raises:
@@ -74,7 +74,7 @@ def finish(settings: Settings, log: Path, summary: Path | None, *, reindex: bool
     done = _Finish()
     _refuse_unusable(settings)
     with told_when_raised(settings, "finish", "REFUSED"):
-        _run(done, settings, reindex=reindex)
+        _go_through(done, settings, reindex=reindex)
     done.seconds = time.monotonic() - started
     if not done.items:
         # else the list has told it
@@ -95,7 +95,7 @@ def _refuse_unusable(settings: Settings) -> None:
             words_of(name.upper(), command)
 
 
-def _run(done: _Finish, settings: Settings, *, reindex: bool) -> None:
+def _go_through(done: _Finish, settings: Settings, *, reindex: bool) -> None:
     legacy = LegacyResource(settings.source_db, settings.backups, settings.migration_home)
     target = TargetResource(settings.target_db)
     with ExitStack() as stack:
@@ -128,11 +128,11 @@ def _show(done: _Finish, log: Path) -> None:
         table.add_row(name, f"[{_COLOURS.get(state, 'yellow')}]{state}[/]", plain(item[EVIDENCE]))
     if done.items:
         OUT.print(table)
-    for problem in done.problems:
-        ERROR.print(f"[bold red]{plain(problem)}[/]", highlight=False, soft_wrap=True)
-    OUT.print(f"target    {done.target}", highlight=False, soft_wrap=True)
-    OUT.print(f"log       {log}", highlight=False, soft_wrap=True)
-    show_end("FINISHED" if done.success else "NOT FINISHED" if done.items else "FAILED", done)
+    show_problems(done.problems)
+    show_value("target", done.target)
+    show_value("log", log)
+    word = "FINISHED" if done.success else "NOT FINISHED" if done.items else "FAILED"
+    show_end(word, done.success, done.seconds, done.problems)
 
 
 def _as_json(done: _Finish) -> str:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from accounts_migration.assets.preflight import PREFLIGHT
 from accounts_migration.assets.target_backup import TARGET_BACKUP
-from accounts_migration.console import ERROR, OUT, plain
+from accounts_migration.console import OUT, plain, show_line, show_problems, show_value, show_verdict
 from accounts_migration.definitions import build_defs
 from accounts_migration.instance import open_instance_of
 from accounts_migration.io_managers import SnapshotIOManager
@@ -31,7 +31,7 @@ _STYLES = {
 }
 
 
-def preflight(settings: Settings, log: Path, summary: Path | None) -> bool:
+def run(settings: Settings, log: Path, summary: Path | None) -> bool:
     """Take the snapshot and a backup of the target, judge every item, print the list; return whether none failed.
 
     The snapshot goes into BACKUP_DIR as always, and is remembered apart: a migration at work in the same MIGRATION_HOME
@@ -57,20 +57,17 @@ def preflight(settings: Settings, log: Path, summary: Path | None) -> bool:
         run = run_job(definitions, instance, PREFLIGHT_JOB, assets=[PREFLIGHT])
     OUT.print(_list(run.checks))
     problems = dict.fromkeys(problem for one in (*taken, run) for problem in one.problems)
-    for problem in problems:
-        ERROR.print(f"[bold red]{plain(problem)}[/]", highlight=False, soft_wrap=True)
+    show_problems(problems)
     for check in run.checks:
         if check.metadata["verdict"] == Verdict.failed:
-            remedy = plain(str(check.metadata.get("what to do", "")))
-            OUT.print(f"[bold red]{check.check}[/]: {remedy}", highlight=False, soft_wrap=True)
-    OUT.print(f"target    {location}", highlight=False, soft_wrap=True)
-    OUT.print(f"log       {log}", highlight=False, soft_wrap=True)
+            show_line(f"[bold red]{check.check}[/]: {plain(str(check.metadata.get('what to do', '')))}")
+    show_value("target", location)
+    show_value("log", log)
     passed = run.success and all(one.success for one in taken)
     if summary:
         with destination(summary) as file:
             file.write(json.dumps(_as_json(run.checks, list(problems), ready=passed), indent=2) + "\n")
-    colour, word = ("green", "READY") if passed else ("red", "NOT READY")
-    OUT.print(f"[bold {colour}]{word}[/] in {time.monotonic() - started:.1f} s")
+    show_verdict("READY" if passed else "NOT READY", passed, time.monotonic() - started)
     return passed
 
 

@@ -35,8 +35,8 @@ def run(settings: Settings, log: Path, *, to: str | None, discard_changes: bool,
         note(str(error), logging.ERROR)
         raise
     for name, value in _lines(done, log):
-        console.OUT.print(f"{name:<9} {console.plain(value)}", highlight=False, soft_wrap=True)
-    console.OUT.print(f"[bold green]ROLLED BACK[/] in {done.seconds:.1f} s")
+        console.show_value(name, value)
+    console.show_verdict("ROLLED BACK", True, done.seconds)
 
 
 def _ask(location: str, to: str | None) -> None:

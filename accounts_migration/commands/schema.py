@@ -31,8 +31,8 @@ def _change(settings: Settings, log: Path, verb: str, wanted: str, change: Calla
     began = time.monotonic()
     with open_target(TargetResource(settings.target_db).url) as target:
         before = change(target, wanted)
-        _show("target", target.name)
-    _show("log", str(log))
+        console.show_value("target", target.name)
+    console.show_value("log", log)
     if before == wanted:
         logs.note(f"at version {wanted} already")
         console.OUT.print(f"[bold green]AT VERSION {wanted}[/] already: nothing was to be done")
@@ -50,7 +50,7 @@ def current(settings: Settings) -> None:
     """
     with open_target(TargetResource(settings.target_db).url) as target:
         version = changing.current(target)
-    console.OUT.print(console.plain(f"{version} ({_place(version)})"), highlight=False, soft_wrap=True)
+    console.show_line(console.plain(f"{version} ({_place(version)})"))
 
 
 def _place(version: str) -> str:
@@ -71,17 +71,13 @@ def check(settings: Settings, log: Path) -> bool:
             raise other_version(target.name, version)
         with target.lock():
             found = target.differences()
-        _show("target", target.name)
+        console.show_value("target", target.name)
     for line in found:
         logs.note(line, logging.ERROR)
         console.ERROR.print(console.plain(line), highlight=False, soft_wrap=True)
-    _show("log", str(log))
+    console.show_value("log", log)
     if found:
         console.OUT.print(f"[bold red]DIFFERENT[/] from version {HEAD}: {len(found):,} differences", highlight=False)
     else:
         console.OUT.print(f"[bold green]CHECKED[/]: the tables are those of version {HEAD}", highlight=False)
     return not found
-
-
-def _show(name: str, value: str) -> None:
-    console.OUT.print(f"{name:<9} {console.plain(value)}", highlight=False, soft_wrap=True)
