@@ -20,6 +20,8 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from dagster._core.storage.event_log.polling_event_watcher import SqlPollingEventWatcher
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.consolidated_sqlite_event_log import ConsolidatedSqliteEventLogStorage
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
+from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 from dagster._core.storage.sql import create_engine
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy.pool import StaticPool
@@ -310,8 +312,11 @@ def open_instance(folder: Path, *, is_ours: bool) -> Iterator[dg.DagsterInstance
     folder = prepare_instance(folder, is_ours=is_ours)
     try:
         with _opened_alone(folder) if is_ours or (folder / _LOCK).exists() else dg.DagsterInstance.get() as instance:
-            end_dead_runs(instance)
-            yield instance
+            runs = folder / _DATABASES[0]
+            # a `dagster.yaml` that somebody put into our folder may keep the runs elsewhere
+            with _kept_open(runs) if is_ours and runs.exists() else nullcontext():
+                end_dead_runs(instance)
+                yield instance
     except sqlalchemy.exc.DBAPIError as error:
         raise _unrecorded(folder, str(error.orig)) from error
 
@@ -333,7 +338,24 @@ def _unrecorded(folder: Path, why: str) -> MigrationError:
 def _opened_alone(folder: Path) -> dg.DagsterInstance:
     """Open the instance; of two processes that are the first, one waits until the other has made its databases."""
     with _alone(folder):
-        return dg.DagsterInstance.get()
+        instance = dg.DagsterInstance.get()
+    if isinstance(instance.compute_log_manager, LocalComputeLogManager):
+        # What a step prints is on this process's own terminal, and what it says in the event log. The stock capture
+        # starts four processes for each run, only to copy what is printed; processes that Dagster starts keep it.
+        instance._compute_log_manager = NoOpComputeLogManager()
+    return instance
+
+
+@contextmanager
+def _kept_open(path: Path) -> Iterator[None]:
+    """Keep a connection to a SQLite file for the block.
+
+    Dagster opens and closes the file for each of its questions. The last one to close a file in WAL mode moves the
+    whole log into it, waits for the disk twice, and deletes the log: with this connection nobody is the last.
+    """
+    with closing(sqlite3.connect(path, timeout=60)) as connection:
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+        yield
 
 
 @contextmanager

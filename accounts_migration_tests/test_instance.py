@@ -93,6 +93,36 @@ def test_what_was_recorded_is_found_again(tmp_path: Path) -> None:
         assert second.get_materialized_partitions(dg.AssetKey("asset")) == {"2024-01"}
 
 
+def test_a_run_in_this_process_starts_no_other_to_copy_what_it_prints(tmp_path: Path) -> None:
+    with open_instance(tmp_path, is_ours=True) as ours:
+        _judge(ours)
+        assert ours.get_runs()[0].is_success
+    assert list(tmp_path.rglob("*.err")) == []
+    # one that the UI or a schedule launches is captured: nobody sees its terminal
+    with dg.DagsterInstance.get() as as_launched:
+        _judge(as_launched)
+    assert len(list(tmp_path.rglob("*.err"))) == 1
+
+
+def test_the_log_of_runs_is_not_emptied_after_every_question(tmp_path: Path) -> None:
+    waiting = tmp_path / "history" / "runs.db-wal"
+    with open_instance(tmp_path, is_ours=True) as instance:
+        instance.add_run_tags(instance.create_run_for_job(_job()).run_id, {"asked": "twice"})
+        assert waiting.stat().st_size > 0
+        assert instance.get_runs()[0].tags["asked"] == "twice"
+        assert waiting.stat().st_size > 0
+    assert not waiting.exists()
+
+
+def test_a_configuration_in_our_folder_may_keep_the_runs_elsewhere(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (tmp_path / "dagster.yaml").write_text(f"storage:\n  sqlite:\n    base_dir: {elsewhere}\n")
+    with open_instance(tmp_path, is_ours=True) as instance:
+        assert instance.get_runs_count() == 0
+    assert (elsewhere / "history" / "runs.db").exists()
+    assert not (tmp_path / "history").exists()
+
+
 _WRITER = """
 import sys, dagster as dg
 from pathlib import Path
@@ -152,11 +182,15 @@ def judged(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[N
     yield dg.MaterializeResult(check_results=[dg.AssetCheckResult(check_name="sound", passed=True)])
 
 
-def _judge(instance: dg.DagsterInstance) -> None:
-    instance.add_dynamic_partitions("batches", ["2024-01", "2024-02", "2024-03"])
+def _job() -> dg.JobDefinition:
     job = dg.define_asset_job("judge", [judged])
     definitions = dg.Definitions(assets=[judged], jobs=[job], executor=dg.in_process_executor)
-    result = definitions.resolve_job_def("judge").execute_in_process(
+    return definitions.resolve_job_def("judge")
+
+
+def _judge(instance: dg.DagsterInstance) -> None:
+    instance.add_dynamic_partitions("batches", ["2024-01", "2024-02", "2024-03"])
+    result = _job().execute_in_process(
         instance=instance,
         tags={"dagster/asset_partition_range_start": "2024-01", "dagster/asset_partition_range_end": "2024-03"},
     )
