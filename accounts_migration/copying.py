@@ -24,7 +24,7 @@ from accounts_migration.entities import PLATFORM_ENTITIES
 from accounts_migration.errors import UsageError
 from accounts_migration.instance import open_instance_of
 from accounts_migration.jobs import COPY_ALL_JOB, COPY_JOB, COPY_PREPARE_JOB, COPY_SNAPSHOT_JOB
-from accounts_migration.migration import judge
+from accounts_migration.migration import assets_of_range, judge
 from accounts_migration.outcome import Outcome, account_for
 from accounts_migration.partitions import EMPTY
 from accounts_migration.preflight.checklist import before_copying, refuse_failed
@@ -126,7 +126,7 @@ def _copy(
         return run_job(definitions, instance, COPY_PREPARE_JOB, span, assets=some)
 
     def load(place: int, span: Sequence[str]) -> bool:
-        assets = _assets(definitions, job, place, len(spans))
+        assets = assets_of_range(definitions, job, loads, place, len(spans))
         run = run_job(definitions, instance, job, span, assets=assets, config=config if COPY_REPORT in assets else None)
         outcome.report = run.metadata.get(COPY_REPORT.to_user_string(), {})
         return outcome.take(run)
@@ -135,14 +135,7 @@ def _copy(
         return
     folder = {"folder": str(report_folder.resolve())} if report_folder else {}
     config = {COPY_REPORT.to_python_identifier(): folder}
+    loads = [COPY_BACKUP, *map(target_key, PLATFORM_ENTITIES.values())]
     outcome.loaded = True
     loaded = all(load(place, span) for place, span in enumerate(spans))
     outcome.success = loaded and outcome.all_passed
-
-
-def _assets(definitions: dg.Definitions, job: str, place: int, spans: int) -> list[dg.AssetKey]:
-    """Return what is materialized with a range of batches: the backup with the first, the proof with the last."""
-    everything = set(definitions.resolve_job_def(job).asset_layer.selected_asset_keys)
-    loads = {target_key(entity) for entity in PLATFORM_ENTITIES.values()}
-    chosen = everything if place == spans - 1 else loads | {COPY_BACKUP}
-    return sorted(chosen if place == 0 else chosen - {COPY_BACKUP})

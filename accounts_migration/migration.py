@@ -133,10 +133,29 @@ def _refuse_unready(work: _Work, snapshot: Snapshot, entities: Sequence[Entity],
 
 
 def _load(work: _Work, spans: Sequence[Sequence[str]]) -> bool:
-    """Load all batches; return whether every run succeeded. The backup is taken once, before the first write."""
-    everything = set(work.definitions.resolve_job_def(LOAD_JOB).asset_layer.selected_asset_keys)
-    without_backup = sorted(everything - {TARGET_BACKUP})
-    return all(work.take(LOAD_JOB, span, without_backup if place else None) for place, span in enumerate(spans))
+    """Load all batches, then prove everything once; return whether every run succeeded."""
+    loads = [TARGET_BACKUP, *map(target_key, ENTITIES.values())]
+    return all(
+        work.take(LOAD_JOB, span, assets_of_range(work.definitions, LOAD_JOB, loads, place, len(spans)))
+        for place, span in enumerate(spans)
+    )
+
+
+def assets_of_range(
+    definitions: dg.Definitions, job: str, loads: Sequence[dg.AssetKey], place: int, count: int
+) -> list[dg.AssetKey]:
+    """Return what is materialized with one of several ranges of batches: the proof with the last of them alone.
+
+    Args:
+        definitions: The definitions of this migration.
+        job: The job that loads.
+        loads: The backup, which is taken with the first range, before the first write; then what each range loads.
+        place: Which range it is, from 0.
+        count: How many there are.
+    """
+    everything = definitions.resolve_job_def(job).asset_layer.selected_asset_keys
+    chosen = set(everything) if place == count - 1 else set(loads)
+    return sorted(chosen if place == 0 else chosen - {loads[0]})
 
 
 def _prepare(

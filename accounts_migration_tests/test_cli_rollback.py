@@ -27,6 +27,9 @@ def test_a_night_with_a_migration_that_is_taken_back(tmp_path: Path, here: Here)
     [before] = [path.name for path in (tmp_path / "var" / "backups").glob("target-*")]
     assert json.loads((tmp_path / "summary.json").read_text())["backup"].endswith(before)
     assert f"backup var/backups/{before}" in migrated.lines
+    # and one account, of everything
+    account = "transaction: source 3 = loaded 3 + rejected 0 + excluded 0; unexplained 0"
+    assert migrated.err.count(account) == migrated.err.count("transaction: source") == 1, migrated.err
 
     backed_up = here("backup", "accounts.db")
     assert (backed_up.status, verdict(backed_up.out)) == (0, "BACKED")
