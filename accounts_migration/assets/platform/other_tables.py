@@ -77,6 +77,8 @@ def other_tables(
         database.prepare(books_alone=alone)
         origin = platform.origin()
         inventory = take_inventory(origin, database.engine, besides=OURS if alone else HANDLED)
+        for line in inventory.noted[:_LINES]:
+            context.log.info(line)
         refuse_tables_of_others(inventory.tables, database)
         done = _carried(context, inventory, origin, database, snapshot, float(policies.max_reject_rate))
     for one in inventory.not_carried:

@@ -4,7 +4,7 @@ Here: from the tables as they were found to the tables as they will stand: types
 target can have, keys that it can hold. Not here: asking a source (`sqlite_origin`, `postgres_origin`), and writing.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from accounts_migration.databases.other_tables import postgres_origin, sqlite_origin
 from accounts_migration.databases.other_tables.cells import Cells, cells_of
@@ -86,8 +86,9 @@ class _Making:
         references = {table.name: self._resolved(table) for table in tables}
         self._agree(references)
         made = tuple(self._table(table, references[table.name]) for table in tables)
-        choices = tuple(line for table in tables for line in self._sentences(table))
-        return Inventory(made, tuple(self._not_carried), choices)
+        lines = [line for table in tables for line in self._sentences(table)]
+        choices, noted = (line for line, _ in lines), (line for line, is_noted in lines if is_noted)
+        return Inventory(made, tuple(self._not_carried), tuple(choices), tuple(noted))
 
     # -- names
     # ------------------------------------------------------------------------------------------------
@@ -300,15 +301,15 @@ class _Making:
             in_source=in_source,
         )
 
-    def _sentences(self, table: FoundTable) -> list[str]:
-        lines = []
+    def _sentences(self, table: FoundTable) -> Iterator[tuple[str, bool]]:
+        """Yield what each column becomes, and whether there is more to say of it than its type."""
         for column in table.columns:
             choice = self._chosen[table.name, column.name]
             note = f" ({choice.note})" if choice.note else ""
             declared = f" {column.declared}" if column.declared else ""
             numbered = ", numbers given out" if table.identity and table.identity.column == column.name else ""
-            lines.append(f"{table.name}.{column.name}{declared} -> {self._cells.declared(choice.type)}{numbered}{note}")
-        return lines
+            line = f"{table.name}.{column.name}{declared} -> {self._cells.declared(choice.type)}{numbered}{note}"
+            yield line, bool(choice.note)
 
 
 _WORDS: Mapping[str, str] = {"primary": "primary key", "unique": "unique constraint", "index": "index"}

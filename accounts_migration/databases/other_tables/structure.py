@@ -221,11 +221,13 @@ class Inventory:
         tables: The tables, by name.
         not_carried: What stays behind.
         choices: Each column's type and why, a sentence for each.
+        noted: Those of them that say what is otherwise than in the source, as numbers that become text.
     """
 
     tables: tuple[OtherTable, ...] = ()
     not_carried: tuple[NotCarried, ...] = ()
     choices: tuple[str, ...] = field(default=())
+    noted: tuple[str, ...] = field(default=())
 
 
 def in_parts(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
