@@ -117,20 +117,21 @@ def _carried(
         context.log.info(f"{done.table}: {done.loaded:,} rows {_ROADS[done.road]}, {done.rejected:,} rejected")
         return done
 
-    def finished() -> tuple[list[str], list[TableCompared]]:
+    def finished() -> tuple[list[str], list[TableCompared], set[str]]:
         lost = lost_parents(inventory, copied, database)
         for table in inventory.tables:
             if table.name in lost:
                 context.log.info(f"{table.name}: rows refer to rejected ones, and are rejected with them")
                 copied[table.name] = carry(table, anew=True, lost=lost[table.name])
-        return finish(inventory, database), compare(inventory, origin, database, lost)
+        return finish(inventory, database), compare(inventory, origin, database, lost), set(lost)
 
     copied = {table.name: carry(table) for table in inventory.tables}
-    steps, compared = finished()
+    steps, compared, lacking = finished()
     if altered := _altered(copied, compared):
         context.log.info(f"changed by somebody since: {', '.join(sorted(altered))}")
-        copied |= {table.name: carry(table, anew=True) for table in inventory.tables if table.name in altered}
-        further, compared = finished()
+        # whether rows follow a rejected one is asked of whole tables
+        copied |= {table.name: carry(table, anew=True) for table in inventory.tables if table.name in altered | lacking}
+        further, compared, _ = finished()
         steps += further
     return _Carried(copied, steps, compared)
 

@@ -40,7 +40,7 @@ def lost_parents(inventory: Inventory, copied: Mapping[str, TableCopied], target
     with target.session.transaction():
         for link in links:
             link.begin(target, copied)
-        while _spread(target.session, links):
+        while _count(target.session, links) and _spread(target.session, links):
             pass
         for link in links:
             keys = link.end(target)
@@ -102,6 +102,9 @@ class _Link:
     def end(self, target: Target) -> pa.Table:
         """Return what stands in the columns of the rows that have lost this parent; take the tables away."""
         session = target.session
+        if not _count(session, [self]):
+            session.execute(f"DROP TABLE {self.lost}")
+            return pa.table({})
         session.execute(
             f"CREATE TEMPORARY TABLE {self.followed} AS SELECT DISTINCT {selected(self.reference.columns)}"
             f" FROM {quoted(self.table.name)} AS c WHERE {self.child_of_lost()}"
