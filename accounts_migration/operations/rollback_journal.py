@@ -64,11 +64,7 @@ class Journal:
             journal = cls(folder, entries, backup)
             journal._write()
         except OSError as error:
-            raise MigrationError(
-                f"Cannot write the journal of the rollback into {backups}",
-                why=error.strerror or str(error),
-                remedy="Free disk space, or give this user the right to write there; nothing was changed",
-            ) from error
+            raise _unwritable(backups, error) from error
         if unfinished is not None:
             unfinished.forget()
         return journal
@@ -130,6 +126,14 @@ class Journal:
 
     def _write(self) -> None:
         write_whole(self.folder / _FILE, json.dumps(self._entries, indent=2))
+
+
+def _unwritable(backups: Path, error: OSError) -> MigrationError:
+    return MigrationError(
+        f"Cannot write the journal of the rollback into {backups}",
+        why=error.strerror or str(error),
+        remedy="Free disk space, or give this user the right to write there; nothing was changed",
+    )
 
 
 def refuse_unfinished(folder: Path, target: str) -> None:
