@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     copy_from: str | None = Field(default=None, repr=False, description="the database that is copied, as TARGET_DB")
     copy_to: str | None = Field(default=None, repr=False, description="the one that is copied into, as TARGET_DB")
     migration_home: Path = Field(default=Path("var"), description="state: instance, staging, locks")
-    backup_dir: Path | None = Field(default=None, description="snapshots; default MIGRATION_HOME/backups")
+    backup_dir: Path | None = Field(default=None, description="snapshots and backups; default MIGRATION_HOME/backups")
     log_dir: Path | None = Field(default=None, description="log of each run; default MIGRATION_HOME/logs")
     staging: str | None = Field(default=None, description="folder or fsspec URL; default MIGRATION_HOME/staging")
     dagster_home: Path | None = Field(default=None, description="default MIGRATION_HOME/dagster")
@@ -137,7 +137,7 @@ class Settings(BaseSettings):
 
     @property
     def backups(self) -> Path:
-        """Return the folder of the snapshots."""
+        """Return the folder of the snapshots and backups."""
         return self.backup_dir or self.migration_home / "backups"
 
     @property
