@@ -5,6 +5,7 @@ Here: the asset, and what it has in common with the report of a copy. Not here: 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from accounts_migration.reconciliation.amounts import amount
 from accounts_migration.reconciliation.report import Reconciliation
 from accounts_migration.reports.checks import latest_checks
 from accounts_migration.reports.contents import OtherTables, Report
-from accounts_migration.reports.gathering import gather
+from accounts_migration.reports.gathering import answered, gather
 from accounts_migration.reports.pictures import Picture, draw
 from accounts_migration.reports.rendering import PAGE, TWIN, Written, write_report
 from accounts_migration.resources import LegacyResource, SourceResource, TargetResource, recorded_snapshot
@@ -87,9 +88,20 @@ def reported(
         MigrationError: Nothing was loaded, the snapshot is gone, or the folder cannot be written.
     """
     snapshot = source.snapshot_of(recorded_snapshot(database, "report on"))
-    verdicts = latest_checks(context.instance, checked, location)
-    said = gather(database, location, snapshot, verdicts, entities=entities, other_tables=other_tables, account=account)
-    pictures = draw(said)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        # the database answers while the pictures are drawn
+        findings = beside.submit(database.plausibility, snapshot.time)
+        said = gather(
+            database,
+            location,
+            snapshot,
+            latest_checks(context.instance, checked, location),
+            entities=entities,
+            other_tables=other_tables,
+            account=account,
+        )
+        pictures = draw(said)
+        said = answered(said, findings.result())
     written = write_report(said, pictures, folder(snapshot.snapshot_id))
     context.log.info(f"report: {written.folder / PAGE}")
     return dg.MaterializeResult(metadata=_metadata(said, pictures, written))

@@ -7,8 +7,7 @@ Here: figures and their parting by reason. Not here: counting and adding themsel
 import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any
@@ -62,7 +61,7 @@ def gather(
     other_tables: OtherTables | None = None,
     account: Reconciliation | None = None,
 ) -> Report:
-    """Return the report on a target.
+    """Return the report on a target, all but the answers on plausibility; see `answered`.
 
     Args:
         target: The target, with the books of what is reported: a migration or a copy into it.
@@ -79,9 +78,7 @@ def gather(
     records = [record for record in target.recorded_batches() if record.entity in entities]
     last = max(records, key=lambda record: record.loaded_at)
     policies = Policies.model_validate_json(last.policies)
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        plausibility = beside.submit(target.plausibility, snapshot.time)
-        found = account or reconcile(snapshot, policies, target, entities=entities, by_month=True)
+    found = account or reconcile(snapshot, policies, target, entities=entities, by_month=True)
     counted = {name: {line.batch for line in found.batches if line.entity == name} for name in entities}
     piles = [_pile(target, entity, policies, counted[name]) for name, entity in entities.items()]
     totals = [_money(total, pile) for pile in piles for total in found.totals if total.entity == pile.entity.name]
@@ -101,12 +98,17 @@ def gather(
         totals=totals,
         overall=everything,
         defects=[line for pile in piles for line in pile.lines()],
-        plausibility=_plausibility(plausibility.result()),
+        plausibility=[],
         months=_months(snapshot.tables[entities["transaction"].legacy_table].batches, found.months),
         loads=_loads(records),
         other_tables=others,
         checks=list(checks),
     )
+
+
+def answered(report: Report, findings: Iterable[Finding]) -> Report:
+    """Return a report with the answers to the questions of plausibility, which take as long as all the rest."""
+    return replace(report, plausibility=_plausibility(findings))
 
 
 def _left(snapshot: Snapshot, others: OtherTables) -> list[Unmigrated]:
