@@ -40,6 +40,9 @@ def lost_parents(inventory: Inventory, copied: Mapping[str, TableCopied], target
     with target.session.transaction():
         for link in links:
             link.begin(target, copied)
+            # SQLite makes none by itself for a subquery
+            columns = selected(link.reference.columns)
+            target.session.execute(f"CREATE INDEX {link.lost}_key ON {link.lost} ({columns})")
         while _count(target.session, links) and _spread(target.session, links):
             pass
         for link in links:
