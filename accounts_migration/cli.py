@@ -438,6 +438,8 @@ def _run_app() -> None:
         raise
     finally:
         logs.end_log()
+        # the process ends: its objects need not be looked through once more
+        gc.freeze()
 
 
 def _explained(error: OSError) -> MigrationError:
