@@ -59,6 +59,18 @@ def test_a_database_without_our_tables_goes_to_postgresql_and_back_unchanged(
     assert again.err.count(" rows stand unchanged") == len(tables)
 
 
+def test_tables_of_others_may_be_called_as_ours_are(
+    here: Any, tmp_path: Path, new_target: Callable[[str, Path], str], run_sql: Any
+) -> None:
+    script = """CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO customer VALUES (1, 'a');
+        CREATE TABLE account (id INTEGER REFERENCES customer); INSERT INTO account VALUES (1);"""
+    origin, there = written(tmp_path / "any.db", script), new_target("postgresql", tmp_path)
+    for _ in range(2):
+        said = here("copy", origin, there, "--all-tables")
+        assert said.status == 0, said.err
+    assert run_sql(there, "SELECT id FROM account") == [(1,)]
+
+
 def test_without_all_tables_it_is_refused_and_nothing_is_written(
     here: Any, tmp_path: Path, new_target: Callable[[str, Path], str], run_sql: Any
 ) -> None:

@@ -51,7 +51,8 @@ def _refuse_missing(inventory: Inventory, target: Target) -> None:
             why=f"not copied yet: {', '.join(missing)}",
             remedy="Nothing was added. Copy these tables, then run again",
         )
-    keyless = set(target.missing_constraints())
+    carried = {f"{table.name}_pkey" for table in inventory.tables}
+    keyless = set(target.missing_constraints()) - carried
     for table in inventory.tables:
         for parent in (reference.parent for reference in table.references):
             if kind_of_relation(session, target.engine, parent) is None or f"{parent}_pkey" in keyless:

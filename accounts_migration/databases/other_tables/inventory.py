@@ -180,17 +180,22 @@ class _Making:
 
     def _agreed(self, child: tuple[str, str], parent: tuple[str, str]) -> bool | None:
         """Make two columns alike; return whether one changed, None where they cannot be alike."""
-        wanted = Form.TEXT if parent[0] in ENTITIES else self._chosen[parent].type.form
+        is_ours = self._is_ours(parent[0])
+        wanted = Form.TEXT if is_ours else self._chosen[parent].type.form
         held = self._chosen[child].type.form
         if held is wanted:
             return False
         if self._column(child).empty and self._become(child, wanted):
             return True
-        if parent[0] not in ENTITIES and self._column(parent).empty and self._become(parent, held):
+        if not is_ours and self._column(parent).empty and self._become(parent, held):
             return True
         if Form.TEXT not in (held, wanted):
             return None
         return self._become(parent if held is Form.TEXT else child, Form.TEXT) or None
+
+    def _is_ours(self, name: str) -> bool:
+        """Return whether a parent is an entity's table, not one of that name in a database of others."""
+        return name in ENTITIES and name not in self._found
 
     def _become(self, place: tuple[str, str], form: Form) -> bool:
         choice = self._column(place).choices.get(form)
@@ -286,7 +291,7 @@ class _Making:
         wanted = one.name or "_".join([self._names[table.name], *one.columns, "fkey"])
         pairs = list(zip(one.columns, one.parent_columns, strict=True))
         in_source = orphans(table.relation, quoted(one.parent), pairs)
-        is_ours = one.parent in ENTITIES and one.parent not in self._found
+        is_ours = self._is_ours(one.parent)
         parent_names: Mapping[str, str] = (
             {column.name: column.name for column in TABLES[one.parent].columns}
             if is_ours
