@@ -28,10 +28,8 @@ def test_whatever_somebody_did_is_seen(tmp_path: Path, target_url: str, run_sql:
         assert (stands(), stands("none"), stands("unknown")) == (True, True, False)
     for change in (
         "UPDATE t SET r = 0.2 WHERE id = 1",
-        "UPDATE t SET v = 'b' WHERE id = 2",
         "UPDATE t SET v = NULL WHERE id = 2",
         "ALTER TABLE t ADD COLUMN more INTEGER",
-        "DELETE FROM t WHERE id = 1",
     ):
         carry(origin, target_url, max_reject_rate=0.5)
         assert stands()
