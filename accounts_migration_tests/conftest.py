@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import psycopg
 import pyarrow as pa
 import pytest
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from psycopg import sql
 
 from accounts_migration.cli import app_main
 from accounts_migration.databases.embedded_postgres import embedded_postgres
@@ -76,12 +78,26 @@ def run_sql_fixture() -> Any:
     return run_sql
 
 
+@pytest.fixture(scope="session")
+def new_database(postgres_server: str) -> Callable[..., str]:
+    """Return a function (template) -> the URL of a new database, which is empty where no template is named."""
+
+    def created(template: str = "template0") -> str:
+        name = f"test_{next(_NUMBERS)}"
+        # not as a target: to open one takes longer than to make a database
+        with psycopg.connect(postgres_server, autocommit=True) as server:
+            server.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+            )
+        return postgres_server.replace("/accounts?", f"/{name}?")
+
+    return created
+
+
 @pytest.fixture
-def postgres_url(postgres_server: str) -> str:
+def postgres_url(new_database: Callable[..., str]) -> str:
     """Create an empty PostgreSQL database and return its URL."""
-    name = f"test_{next(_NUMBERS)}"
-    run_sql(postgres_server, f"CREATE DATABASE {name} TEMPLATE template0")
-    return postgres_server.replace("/accounts?", f"/{name}?")
+    return new_database()
 
 
 @pytest.fixture
@@ -362,27 +378,23 @@ class Migration:
 
 
 @pytest.fixture(scope="session")
-def new_target(postgres_server: str) -> Callable[[str, Path], str]:
+def new_target(new_database: Callable[..., str]) -> Callable[[str, Path], str]:
     """Return a function (engine, folder) -> the URL of an empty target."""
 
     def create(engine: str, folder: Path) -> str:
         if engine == "sqlite":
             return str(folder / f"target_{next(_NUMBERS)}.db")
-        name = f"test_{next(_NUMBERS)}"
-        run_sql(postgres_server, f"CREATE DATABASE {name} TEMPLATE template0")
-        return postgres_server.replace("/accounts?", f"/{name}?")
+        return new_database()
 
     return create
 
 
 @pytest.fixture(scope="session")
-def copy_postgres(postgres_server: str) -> Callable[[str], str]:
+def copy_postgres(new_database: Callable[..., str]) -> Callable[[str], str]:
     """Return a function URL -> the URL of a new database of the same content."""
 
     def copied(url: str) -> str:
-        original, name = url.rpartition("?")[0].rpartition("/")[2], f"test_{next(_NUMBERS)}"
-        run_sql(postgres_server, f"CREATE DATABASE {name} TEMPLATE {original}")
-        return postgres_server.replace("/accounts?", f"/{name}?")
+        return new_database(url.rpartition("?")[0].rpartition("/")[2])
 
     return copied
 
