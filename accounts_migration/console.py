@@ -93,7 +93,7 @@ def _following(outcome: Outcome) -> Iterator[tuple[str, str]]:
     target = shlex.quote(outcome.target)
     yield "defects", f"accounts-migration defects {'--copy ' if outcome.is_copy else ''}{target}"
     if outcome.is_copy and outcome.success and not outcome.report:
-        yield "report", "none: there is no Account Processing System in the database that was copied"
+        yield "report", "none: there is no table in the database that was copied"
     elif outcome.is_copy:
         yield from ((name, str(outcome.report[name])) for name in _REPORT_FILES if name in outcome.report)
     else:

@@ -78,7 +78,7 @@ def copy(
                 spans = ranges(instance, outcome.batches)
                 _copy(outcome, definitions, instance, COPY_ALL_JOB if all_tables else COPY_JOB, spans, report_folder)
             else:
-                _copy_other_tables(outcome, definitions, instance)
+                _copy_other_tables(outcome, definitions, instance, report_folder)
         account_for(outcome, settings, source, database, PLATFORM_ENTITIES)
     outcome.seconds = time.monotonic() - started
     return outcome
@@ -105,11 +105,22 @@ def _batches(snapshot: Snapshot, database: Target) -> list[str]:
     return sorted({*found, *recorded} or {EMPTY})
 
 
-def _copy_other_tables(outcome: Outcome, definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
-    """Carry a database that holds no Account Processing System."""
+def _copy_other_tables(
+    outcome: Outcome, definitions: dg.Definitions, instance: dg.DagsterInstance, report_folder: Path | None
+) -> None:
+    """Carry a database that holds no Account Processing System, and report on it, if there is a table."""
     outcome.loaded = True
     loaded = outcome.take(run_job(definitions, instance, COPY_ALL_JOB, assets=[COPY_BACKUP, OTHER_TABLES]))
+    if loaded and outcome.other_tables:
+        config = _report_config(report_folder)
+        run = run_job(definitions, instance, COPY_ALL_JOB, assets=[COPY_REPORT], config=config)
+        outcome.report = run.metadata.get(COPY_REPORT.to_user_string(), {})
+        loaded = outcome.take(run)
     outcome.success = loaded and all(check.passed for check in outcome.checks)
+
+
+def _report_config(folder: Path | None) -> dict[str, dict[str, str]]:
+    return {COPY_REPORT.to_python_identifier(): {"folder": str(folder.resolve())} if folder else {}}
 
 
 def _copy(
@@ -127,14 +138,13 @@ def _copy(
 
     def load(place: int, span: Sequence[str]) -> bool:
         assets = assets_of_range(definitions, job, loads, place, len(spans))
-        run = run_job(definitions, instance, job, span, assets=assets, config=config if COPY_REPORT in assets else None)
+        config = _report_config(report_folder) if COPY_REPORT in assets else None
+        run = run_job(definitions, instance, job, span, assets=assets, config=config)
         outcome.report = run.metadata.get(COPY_REPORT.to_user_string(), {})
         return outcome.take(run)
 
     if not judge(outcome, prepare, spans, list(PLATFORM_ENTITIES.values())):
         return
-    folder = {"folder": str(report_folder.resolve())} if report_folder else {}
-    config = {COPY_REPORT.to_python_identifier(): folder}
     loads = [COPY_BACKUP, *map(target_key, PLATFORM_ENTITIES.values())]
     outcome.loaded = True
     loaded = all(load(place, span) for place, span in enumerate(spans))

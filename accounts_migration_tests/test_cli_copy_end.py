@@ -146,9 +146,30 @@ def test_a_database_that_was_never_copied_into_has_no_such_list(source: Path, he
     assert (said.status, "COPY_TO is not set" in said.err) == (2, True)
 
 
-def test_other_tables_alone_have_no_report_and_the_end_says_so(tmp_path: Path, here: Here) -> None:
-    change(tmp_path / "notes.db", OTHER)
-    said = here("copy", "notes.db", "to.db", "--all-tables", "--policy", "max_reject_rate=1")
+def test_of_a_database_without_tables_there_is_no_report_and_the_end_says_so(tmp_path: Path, here: Here) -> None:
+    change(tmp_path / "notes.db", "CREATE VIEW one AS SELECT 1")
+    said = here("copy", "notes.db", "to.db", "--all-tables")
     assert (said.status, verdict(said.out)) == (0, "COPIED")
-    assert "report none: there is no Account Processing System in the database that was copied" in said.lines
+    assert "report none: there is no table in the database that was copied" in said.lines
     assert not (tmp_path / "var" / "reports").exists()
+
+
+def test_the_report_on_other_tables_alone_tells_of_nothing_else(tmp_path: Path, target_url: str, here: Here) -> None:
+    change(tmp_path / "notes.db", OTHER)
+    said = here("copy", "notes.db", target_url, "--all-tables", "--policy", "max_reject_rate=1", "-o", "signed")
+    assert (said.status, verdict(said.out)) == (0, "COPIED")
+    told = json.loads((tmp_path / "signed" / "report.json").read_text())
+    assert told["other_tables"]["carried"] == [
+        {"table": "note", "source_rows": 2, "target_rows": 1, "compared": 1, "rejected": 1, "differences": 0}
+    ]
+    assert told["conclusion"]["accounted_for"]
+    for name in ("entities", "batches", "totals", "overall", "months", "plausibility", "policies", "defects"):
+        assert not told[name], name
+    assert [(one["asset"], one["check"], one["verdict"]) for one in told["checks"]] == [
+        ("platform/other_tables", "equal", "passed")
+    ]
+    assert [(one["entity"], one["batch"], one["rows"]) for one in told["loads"]] == [("note", "all", 1)]
+    page = (tmp_path / "signed" / "report.html").read_text()
+    assert "Every row, table by table" in page
+    for absent in ("Plausibility", "Every cent", "Policies in force", "products, customers", "control totals"):
+        assert absent not in page, absent

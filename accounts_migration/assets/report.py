@@ -15,6 +15,7 @@ from accounts_migration.assets.comparisons import SECOND_READING
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.plausibility import PLAUSIBILITY
 from accounts_migration.assets.reconciling import RECONCILIATION
+from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.databases.target import Target
 from accounts_migration.entities import ENTITIES, Entity
 from accounts_migration.reconciliation.amounts import amount
@@ -24,7 +25,7 @@ from accounts_migration.reports.contents import OtherTables, Report
 from accounts_migration.reports.gathering import answered, gather
 from accounts_migration.reports.pictures import Picture, draw
 from accounts_migration.reports.rendering import PAGE, TWIN, Written, write_report
-from accounts_migration.resources import LegacyResource, SourceResource, TargetResource, recorded_snapshot
+from accounts_migration.resources import LegacyResource, TargetResource, recorded_snapshot
 
 REPORT = dg.AssetKey(["validation", "report"])
 
@@ -54,7 +55,8 @@ def report_asset(checked: Sequence[dg.AssetsDefinition]) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         with failing_clearly(), target.open() as database, database.lock():
             location = target.location or database.name
-            return reported(context, database, location, legacy, checked, reports_folder(config, reports))
+            snapshot = legacy.snapshot_of(recorded_snapshot(database, "report on"))
+            return reported(context, database, location, snapshot, checked, reports_folder(config, reports))
 
     return report
 
@@ -63,7 +65,7 @@ def reported(
     context: dg.AssetExecutionContext,
     database: Target,
     location: str,
-    source: SourceResource,
+    snapshot: Snapshot,
     checked: Sequence[dg.AssetsDefinition],
     folder: Callable[[str], Path],
     *,
@@ -77,20 +79,19 @@ def reported(
         context: The asset's.
         database: The target, with the books of what is reported.
         location: Where it is, as `TargetResource.location` tells.
-        source: Where the snapshot is that it was loaded from.
+        snapshot: What it was loaded from.
         checked: The assets whose checks are told.
         folder: Snapshot id -> where to.
-        entities: The four entities, as that snapshot holds them.
+        entities: The four entities, as that snapshot holds them; none where other tables alone were copied.
         other_tables: What came along beside them.
         account: The reconciliation, where the run has made it.
 
     Raises:
-        MigrationError: Nothing was loaded, the snapshot is gone, or the folder cannot be written.
+        MigrationError: The folder cannot be written.
     """
-    snapshot = source.snapshot_of(recorded_snapshot(database, "report on"))
     with ThreadPoolExecutor(max_workers=1) as beside:
         # the database answers while the pictures are drawn
-        findings = beside.submit(database.plausibility, snapshot.time)
+        findings = beside.submit(database.plausibility, snapshot.time) if entities else None
         said = gather(
             database,
             location,
@@ -101,7 +102,7 @@ def reported(
             account=account,
         )
         pictures = draw(said)
-        said = answered(said, findings.result())
+        said = answered(said, findings.result() if findings else [])
     written = write_report(said, pictures, folder(snapshot.snapshot_id))
     context.log.info(f"report: {written.folder / PAGE}")
     return dg.MaterializeResult(metadata=_metadata(said, pictures, written))

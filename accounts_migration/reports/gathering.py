@@ -68,16 +68,17 @@ def gather(
         location: How it is named, without its password.
         snapshot: The snapshot that it was loaded from last.
         checks: The last verdict of each check.
-        entities: The four entities, as the snapshot holds them.
+        entities: The four entities, as the snapshot holds them; none where other tables alone were copied.
         other_tables: What came along beside them; None for nothing.
         account: The reconciliation with its months, where it was made just now; None makes it.
     """
     others = other_tables or OtherTables()
     words = WORDS[target.books.deed]
-    # the books of a copy tell of other tables, too
-    records = [record for record in target.recorded_batches() if record.entity in entities]
+    # the books of a copy tell of other tables, too, which know no policies
+    kept = target.recorded_batches()
+    records = [record for record in kept if record.entity in entities] if entities else kept
     last = max(records, key=lambda record: record.loaded_at)
-    policies = Policies.model_validate_json(last.policies)
+    policies = Policies.model_validate_json(last.policies) if entities else Policies()
     found = account or reconcile(snapshot, policies, target, entities=entities, by_month=True)
     counted = {name: {line.batch for line in found.batches if line.entity == name} for name in entities}
     piles = [_pile(target, entity, policies, counted[name]) for name, entity in entities.items()]
@@ -90,8 +91,10 @@ def gather(
         target=_destination(target, location, records),
         software={"accounts_migration": version("accounts-migration"), "Python": platform.python_version()}
         | {"Dagster": version("dagster")},
-        policies=policies.model_dump(mode="json", include=set(words.policies)),
-        batches_under_other_policies=sum(record.policies_digest != last.policies_digest for record in records),
+        policies=policies.model_dump(mode="json", include=set(words.policies)) if entities else {},
+        batches_under_other_policies=sum(record.policies_digest != last.policies_digest for record in records)
+        if entities
+        else 0,
         entities=[_rows(line) for line in found.entities],
         batches=[_rows(line) for line in found.batches],
         not_loaded=found.missing,
@@ -99,7 +102,7 @@ def gather(
         overall=everything,
         defects=[line for pile in piles for line in pile.lines()],
         plausibility=[],
-        months=_months(snapshot.tables[entities["transaction"].legacy_table].batches, found.months),
+        months=_months(snapshot, entities, found.months),
         loads=_loads(records),
         other_tables=others,
         checks=list(checks),
@@ -241,9 +244,10 @@ def _plausibility(findings: Iterable[Finding]) -> list[Plausibility]:
     ]
 
 
-def _months(rows: Mapping[str, int], found: Months | None) -> list[Month]:
+def _months(snapshot: Snapshot, entities: Mapping[str, Entity], found: Months | None) -> list[Month]:
     if found is None:
         return []
+    rows = snapshot.tables[entities["transaction"].legacy_table].batches
     standing = found.standing
     return [
         Month(

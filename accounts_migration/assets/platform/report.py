@@ -12,17 +12,21 @@ import dagster as dg
 
 from accounts_migration.assets.ahead import Ahead
 from accounts_migration.assets.failures import failing_clearly
+from accounts_migration.assets.platform.backup import holds_a_copy
 from accounts_migration.assets.platform.other_tables import NOT_CARRIED, OTHER_TABLES, TABLES
 from accounts_migration.assets.platform.proof import PROOF
 from accounts_migration.assets.report import ReportConfig, reported, reports_folder
+from accounts_migration.databases.bookkeeping import Snapshot as RecordedSnapshot
+from accounts_migration.databases.target import Target
 from accounts_migration.entities import PLATFORM_ENTITIES
 from accounts_migration.jobs import TARGET_TAG
 from accounts_migration.reconciliation.report import Reconciliation
 from accounts_migration.reports.contents import NotCarried, OtherTable, OtherTables
-from accounts_migration.resources import PlatformResource, TargetResource
+from accounts_migration.resources import PlatformResource, TargetResource, nothing_recorded, recorded_snapshot
 
 COPY_REPORT = dg.AssetKey(["platform", "report"])
 
+_PURPOSE = "report on"
 _LATEST = 100
 """How many records are looked at for one of this target."""
 
@@ -47,19 +51,35 @@ def copy_report_asset(checked: Sequence[dg.AssetsDefinition]) -> dg.AssetsDefini
     ) -> dg.MaterializeResult[None]:
         with failing_clearly(), copy_target.open() as database, database.lock():
             location = copy_target.location or database.name
+            present = platform.snapshot()
+            # of a database without an Account Processing System the other tables are all there are
+            alone = not present.tables
             return reported(
                 context,
                 database,
                 location,
-                platform,
-                checked,
+                platform.snapshot_of(_recorded(database, alone)),
+                [asset for asset in checked if asset.key == OTHER_TABLES] if alone else checked,
                 reports_folder(config, reports),
-                entities=PLATFORM_ENTITIES,
-                other_tables=_other_tables(context.instance, location, platform.snapshot().time),
+                entities={} if alone else PLATFORM_ENTITIES,
+                other_tables=_other_tables(context.instance, location, present.time),
                 account=reconciling.known(context.run.run_id),
             )
 
     return report
+
+
+def _recorded(database: Target, alone: bool) -> RecordedSnapshot:
+    """Return the snapshot that was copied last; `alone` tells that it is none of an Account Processing System.
+
+    Then tables may stand that have the names of ours and other columns, as `holds_a_copy` tells.
+    """
+    if not alone:
+        return recorded_snapshot(database, _PURPOSE)
+    recorded = database.latest_snapshot() if holds_a_copy(database) else None
+    if recorded is None:
+        raise nothing_recorded(database, _PURPOSE)
+    return recorded
 
 
 def _other_tables(instance: dg.DagsterInstance, location: str, since: datetime) -> OtherTables:
