@@ -12,6 +12,7 @@ message.
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import closing, suppress
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -120,7 +121,7 @@ class PostgresTarget(Target):
             )
 
     def _connect(self) -> Session:
-        return open_session(self._url)
+        return open_session(self._url, self._session)
 
     def prepare(self, *, books_alone: bool = False) -> None:
         """Create the missing tables, without keys and checks yet; see `Target.prepare`."""
@@ -290,9 +291,11 @@ class PostgresTarget(Target):
         return self.name
 
     def _acquire_lock(self) -> Release:
-        session = self._connect()
+        """Take the lock on a connection of its own, and give it back by name: the server ends a connection later."""
+        lock = lock_number("migration")
+        session = open_session(self._url, self.session)
         try:
-            taken = session.value(f"SELECT pg_try_advisory_lock({lock_number('migration')})")
+            taken = session.value(f"SELECT pg_try_advisory_lock({lock})")
         except BaseException:
             session.close()
             raise
@@ -303,7 +306,13 @@ class PostgresTarget(Target):
                 why=f"another migration or copy is writing to {self.name}",
                 remedy="Wait for it to end, or stop it",
             )
-        return session.close
+
+        def release() -> None:
+            # a connection that is lost has lost its locks
+            with closing(session), suppress(MigrationError):
+                session.value(f"SELECT pg_advisory_unlock({lock})")
+
+        return release
 
     def _stored_type(self, kind: Kind) -> pa.DataType:
         return postgres_rows.stored_type(kind)
@@ -329,13 +338,17 @@ def _pages(session: Session, table: str) -> int | None:
     return None if pages is None else int(pages)
 
 
-def open_session(url: str) -> PostgresSession:
+def open_session(url: str, beside: Session | None = None) -> PostgresSession:
     """Open a connection with our settings, to a database that need not be a target.
+
+    Args:
+        url: The database.
+        beside: An open connection to the same database, if there is one; see `PostgresSession.another`.
 
     Raises:
         MigrationError: It cannot be made; without the password.
     """
-    session = _connected(_with_timeout(url), display_name(url))
+    session = _connected(_with_timeout(url), display_name(url), beside)
     values = " ".join(f"WHEN '{name}' THEN '{value}'" for name, value in _SETTINGS.items())
     names = ", ".join(f"'{name}'" for name in _SETTINGS)
     try:
@@ -363,8 +376,10 @@ def _with_timeout(url: str) -> str:
     return with_parameter(url, "connect_timeout", _SECONDS_TO_CONNECT)
 
 
-def _connected(url: str, name: str) -> PostgresSession:
+def _connected(url: str, name: str, beside: Session | None) -> PostgresSession:
     try:
+        if isinstance(beside, PostgresSession):
+            return beside.another()
         return PostgresSession(postgres_dbapi.connect(url, autocommit=True), name)
     except dbapi.Error as error:
         text = str(error)

@@ -152,3 +152,9 @@ def test_a_load_that_is_killed_leaves_the_target_as_it_was(target: Target, targe
     assert bank.keys(target, "transaction") == ["TXN-1"]
     assert bank.load(target, "transaction", bank.transaction(2, 3), "2024-03").loaded == 2
     target.constrain()
+
+
+def test_a_lock_that_was_given_back_can_be_taken_at_once(target_url: str) -> None:
+    for _ in range(20):
+        with open_target(target_url) as target, target.lock():
+            assert not target.standing()
