@@ -196,7 +196,10 @@ def _not_allowed(error: ValidationError) -> UsageError:
 
 def _fault(problem: ErrorDetails) -> str:
     """Return what is wrong with a value; settings of other programs stand beside ours, policies are ours alone."""
-    return "there is no such policy" if problem["type"] == "extra_forbidden" else problem["msg"]
+    if problem["type"] == "extra_forbidden":
+        return "there is no such policy"
+    # pydantic's own word before what our validators say
+    return problem["msg"].removeprefix("Value error, ")
 
 
 def _with_addresses(settings: Settings) -> Settings:

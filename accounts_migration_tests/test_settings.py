@@ -264,12 +264,12 @@ def test_without_settings_the_word_postgresql_leaves_everything_to_libpq() -> No
             "full",
             "Input should be 'disable', 'allow', 'prefer', 'require', 'verify-ca' or 'verify-full'",
         ),
-        ("SSLROOTCERT", "missing.pem", "Value error, there is no such file"),
-        ("SSLKEY", "missing.pem", "Value error, there is no such file"),
+        ("SSLROOTCERT", "missing.pem", "there is no such file"),
+        ("SSLKEY", "missing.pem", "there is no such file"),
         (
             "HOST",
             "db.example:5432",
-            "Value error, a name, an address or the folder of a socket is wanted, without port and user",
+            "a name, an address or the folder of a socket is wanted, without port and user",
         ),
     ],
 )
