@@ -19,6 +19,27 @@ def chosen_batches(words: Sequence[str], known: Iterable[str]) -> list[str]:
     """
     batches = sorted(known)
     chosen: set[str] = set()
+    for first, last in named_ranges(words):
+        found = [batch for batch in batches if first <= batch <= last]
+        if not found:
+            raise UsageError(
+                f"There is no batch {first if first == last else f'{first}..{last}'}",
+                why=f"the snapshot holds {batches[0]} to {batches[-1]}"
+                if batches
+                else "the snapshot has no transactions",
+                remedy="Name batches that the snapshot holds",
+            )
+        chosen |= set(found)
+    return sorted(chosen)
+
+
+def named_ranges(words: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the first and the last batch that each word names: what can be told before the source is read.
+
+    Raises:
+        UsageError: A word is no batch or range.
+    """
+    ranges: list[tuple[str, str]] = []
     for word in (part.strip() for text in words for part in text.split(",")):
         first, dots, last = word.partition("..")
         is_range = _is_month(first) and _is_month(last) and first <= last
@@ -28,17 +49,8 @@ def chosen_batches(words: Sequence[str], known: Iterable[str]) -> list[str]:
                 why="a batch is a month, `undated`, or a range of months",
                 remedy="Write --batches 2024-03, --batches 2024-01..2024-06 or --batches undated",
             )
-        found = [batch for batch in batches if first <= batch <= (last or first)]
-        if not found:
-            raise UsageError(
-                f"There is no batch {word}",
-                why=f"the snapshot holds {batches[0]} to {batches[-1]}"
-                if batches
-                else "the snapshot has no transactions",
-                remedy="Name batches that the snapshot holds",
-            )
-        chosen |= set(found)
-    return sorted(chosen)
+        ranges.append((first, last or first))
+    return ranges
 
 
 def _is_month(word: str) -> bool:

@@ -21,7 +21,7 @@ from accounts_migration.assets.report import REPORT
 from accounts_migration.assets.snapshot import DUPLICATES
 from accounts_migration.assets.target_backup import TARGET_BACKUP
 from accounts_migration.assets.validation import INTEGRITY
-from accounts_migration.batches import chosen_batches
+from accounts_migration.batches import chosen_batches, named_ranges
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.databases.target import Target
 from accounts_migration.definitions import build_defs
@@ -98,7 +98,9 @@ def migrate(settings: Settings, words: Sequence[str], instance: dg.DagsterInstan
 
     Raises:
         MigrationError: Source or target cannot be used, or another migration writes to the target.
+        UsageError: A word is no batch; the source is not read then.
     """
+    named_ranges(words)
     with _work(settings, instance) as work:
         if work.take(SNAPSHOT_JOB):
             _migrate(work, words)

@@ -150,6 +150,8 @@ def test_an_unknown_batch_ends_with_2_and_loads_nothing(word: str, message: str,
     said = here("migrate", write_bank(tmp_path / "legacy.db"), "accounts.db", "--batches", word)
     assert (said.status, message in said.err) == (2, True), said.err
     assert not (tmp_path / "accounts.db").exists()
+    # what is not even a batch is refused before the source is read
+    assert ("snapshot" in said.err) == message.startswith("There is no batch")
 
 
 @pytest.mark.parametrize(
