@@ -43,7 +43,7 @@ def test_everything_is_shown_and_nothing_is_touched(
         "transaction rejected SUB_CENT 1 1 0.00 1",
         "data volume small: 4 accounts are small, 12 transactions are small",
         "downtime by the guide 2-4 hours",
-        "2024 3 4 3",
+        "2024 10 3 4 3",
         "undated 2",
     ):
         assert line in said.lines
@@ -91,7 +91,7 @@ def test_a_source_that_would_be_refused_is_said_to_be(
     assert "A migration would be refused: more rows are rejected than max_reject_rate allows." in said.lines
     assert "transaction 12 8 3 1 0 93.00 1 NO" in said.lines
     assert "legacy_accounts.branch_code, 4 non-null values" in said.lines
-    assert "not migrated: legacy_accounts.branch_code, 4 non-null values" in said.err
+    assert said.err.count("not migrated: legacy_accounts.branch_code, 4 non-null values") == 1
 
 
 def test_the_digest_stays_until_the_source_changes(tmp_path: Path, here: Here) -> None:

@@ -197,17 +197,17 @@ def plan_tables(plan: Plan) -> list[Listing]:
         ),
         _listing(
             "batches of transactions: rows of each month",
-            "year | " + " | ".join(f"#{month:02}" for month in range(1, 13)),
+            "year | #all | " + " | ".join(f"#{month:02}" for month in range(1, 13)),
             _calendar(plan.batches),
         ),
     ]
 
 
 def _calendar(batches: Mapping[str, int]) -> Iterable[tuple[object, ...]]:
-    """Yield a line for each year that has a batch, and one for the batch without a date."""
+    """Yield a line for each year that has a batch, its sum first, and one for the batch without a date."""
     for year in dict.fromkeys(batch.partition("-")[0] for batch in batches):
-        months = [batches.get(f"{year}-{month:02}", "") for month in range(1, 13)]
-        yield (year, *months) if year not in batches else (year, batches[year], *[""] * 11)
+        whole = sum(rows for batch, rows in batches.items() if batch.partition("-")[0] == year)
+        yield year, whole, *(batches.get(f"{year}-{month:02}", "") for month in range(1, 13))
 
 
 def duration(seconds: float) -> str:

@@ -71,8 +71,6 @@ def profile(
     unknown = sum(column.unknown_codes for table in found.tables for column in table.columns)
     columns = sum(len(table.columns) for table in found.tables)
     context.log.info(f"profile: {columns} columns, {unknown:,} rows hold a code that no map knows")
-    for item in found.not_migrated:
-        context.log.warning(item)
     return dg.Output(found, metadata=_metadata(profile_tables(found)))
 
 
