@@ -48,7 +48,8 @@ def refuse_unproved(
         raise MigrationError(
             f"Cannot finish the migration of {database.name}",
             why=f"it did not end with every check passed: {'; '.join(named[:_MOST_NAMED])}{more}",
-            remedy="Run `accounts-migration migrate` until it ends with MIGRATED; what is unchanged is kept",
+            remedy="Run `accounts-migration migrate` without --batches until it ends with MIGRATED;"
+            " what is unchanged is kept",
         )
 
 

@@ -185,7 +185,9 @@ def _done(migration: _Migration) -> dict[str, Item]:
         "test_user_workflows": workflows,
         "update_application_configuration": migration.item(APPLICATION, CONFIGURATION_CHECK),
         "clear_application_caches": migration.item(APPLICATION, CACHES_CHECK),
-        "update_documentation": Item(NOT_CONFIGURED, "nobody acknowledged it in the file ACKNOWLEDGEMENTS"),
+        "update_documentation": Item(
+            NOT_CONFIGURED, "nobody acknowledged it in acknowledgements.toml, or where ACKNOWLEDGEMENTS says"
+        ),
         "schedule_backup": _schedule(migration.instance),
         "monitor_performance": _performance(migration, workflows, api),
         "archive_migration_logs": _archive(migration),

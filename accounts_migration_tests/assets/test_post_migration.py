@@ -158,7 +158,7 @@ def test_what_nobody_configured_says_so_and_does_not_fail(migrated: Migration) -
         "smoke_test_api": "there is no service here, and SMOKE_TEST_URLS is not set",
         "update_application_configuration": "CONFIGURE_APPLICATION is not set",
         "clear_application_caches": "CLEAR_CACHES is not set",
-        "update_documentation": "nobody acknowledged it in the file ACKNOWLEDGEMENTS",
+        "update_documentation": "nobody acknowledged it in acknowledgements.toml, or where ACKNOWLEDGEMENTS says",
         "notify_stakeholders": "neither NOTIFY_WEBHOOK nor NOTIFY_EMAIL is set",
         "schedule_backup": "the schedule daily_backup is off; turn it on in the UI",
     }
@@ -278,6 +278,7 @@ def test_rows_totals_and_references_are_counted_anew_and_the_job_refuses_what_wa
     assert not refused.success
     [refusal] = migrated.refusals(refused).values()
     assert "it did not end with every check passed: account all has other control totals than were loaded" in refusal
+    assert "Run `accounts-migration migrate` without --batches until it ends with MIGRATED" in refusal
     assert states(refused) == {}
 
 
