@@ -100,7 +100,8 @@ def copy_table(
         stands = kind_of_relation(target.session, target.engine, table.name) is not None
         if not anew and before is not None and stands and _is_unchanged(before, table, source, target):
             return _keep(before, table, target, snapshot)
-        allowed = int(max_reject_rate * table.rows)
+        # as `Policies.allows` counts
+        allowed = int(Decimal(str(max_reject_rate)) * table.rows)
         with _references_unchecked(target), Sieve(table, target.engine, allowed, lost) as sieve:
             with target.session.transaction():
                 if stands:

@@ -79,6 +79,17 @@ def test_more_children_than_are_allowed_refuse_the_copy(tmp_path: Path, target_u
     )
 
 
+def test_as_many_may_be_rejected_as_the_share_says_to_the_row(tmp_path: Path, target_url: str) -> None:
+    # as binary numbers, 0.29 times 100 is less than 29
+    script = (
+        "CREATE TABLE p (id INTEGER PRIMARY KEY, words TEXT);"
+        "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 100)"
+        " INSERT INTO p SELECT n, iif(n <= 29, CAST(x'ff' AS TEXT), '') FROM numbers"
+    )
+    carried = carry(write_sqlite(tmp_path / "origin.db", script), target_url, max_reject_rate=0.29)
+    assert (carried.faults, counts(carried)) == ({}, {"p": (71, 29)})
+
+
 CIRCLES = """
 CREATE TABLE person (id INTEGER PRIMARY KEY, chief INTEGER REFERENCES person, name TEXT,
     unit INTEGER REFERENCES unit);
