@@ -6,6 +6,7 @@ hand. Not here: what stands in the log (`accounts_migration.logs`). The runs of 
 they share the command's log (`accounts_migration.runner`).
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from dagster._core.executor.in_process import InProcessExecutor
 
 from accounts_migration import logs
 from accounts_migration.jobs import RUN_TAG
+from accounts_migration.runner import problem_of
 
 Work = tuple[Path | str | None, str | None]
 """The source of a run, and where its target is, both without a password; None where it is not set."""
@@ -57,4 +59,8 @@ class _Logged(InProcessExecutor):
         # this run has begun already, and Dagster itself shows on the terminal what it says
         logs.note(f'Started execution of run for "{run.job_name}". Dagster run {run.run_id}')
         logs.hear(plan_context.instance, run.run_id, logs.note)
-        yield from super().execute(plan_context, execution_plan)
+        for event in super().execute(plan_context, execution_plan):
+            problem = problem_of(event)
+            if problem is not None:
+                logs.note(problem, logging.ERROR)
+            yield event

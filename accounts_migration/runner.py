@@ -136,12 +136,14 @@ def _is_interruption(event: dg.DagsterEvent) -> bool:
 
 
 def _problems(result: dg.ExecuteInProcessResult) -> Iterator[str]:
-    for event in result.all_events:
-        if event.is_step_failure:
-            error = event.step_failure_data.error
-            blocked = error is not None and error.cls_name == "DagsterAssetCheckFailedError"
-            if error is not None and not blocked:
-                yield _explained(error)
+    yield from filter(None, map(problem_of, result.all_events))
+
+
+def problem_of(event: dg.DagsterEvent) -> str | None:
+    """Return why a step failed, in one sentence without values of a row; None where a check stopped it, or none did."""
+    error = event.step_failure_data.error if event.is_step_failure else None
+    blocked = error is not None and error.cls_name == "DagsterAssetCheckFailedError"
+    return None if error is None or blocked else _explained(error)
 
 
 def _explained(error: SerializableErrorInfo) -> str:

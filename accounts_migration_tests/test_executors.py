@@ -19,7 +19,9 @@ import pytest
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run
 
+from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.definitions import build_defs, work_of
+from accounts_migration.errors import MigrationError
 from accounts_migration.executors import logged_executor
 from accounts_migration.instance import prepare_instance
 from accounts_migration.jobs import RUN_TAG
@@ -136,9 +138,27 @@ def test_a_failed_run_is_told_without_the_words_of_its_error(tmp_path: Path, lau
     run = launch(broken)
     assert run.status == dg.DagsterRunStatus.FAILURE
     [log] = (tmp_path / "logs").iterdir()
-    assert lines(log)[3:] == [
+    fault, failed = lines(log)[3:]
+    assert fault.startswith(f"{run.run_id} - ERROR - A fault of this program, ValueError at File ")
+    assert failed == (
         f"{run.run_id} - ERROR - Execution of run for \"__ASSET_JOB\" failed. Steps failed: ['broken']."
         f" Dagster run {run.run_id}"
+    )
+    assert "Byron" not in log.read_text()
+
+
+def test_a_refusal_stands_in_the_log_as_it_does_in_the_ui(tmp_path: Path, launch: Launch) -> None:
+    @dg.asset
+    def refused() -> None:
+        with failing_clearly():
+            raise MigrationError("Cannot go on", why="it is late", remedy="Come back tomorrow")
+
+    run = launch(refused)
+    [log] = (tmp_path / "logs").iterdir()
+    assert lines(log)[3:] == [
+        f"{run.run_id} - ERROR - Cannot go on: it is late. Come back tomorrow",
+        f"{run.run_id} - ERROR - Execution of run for \"__ASSET_JOB\" failed. Steps failed: ['refused']."
+        f" Dagster run {run.run_id}",
     ]
 
 
