@@ -38,7 +38,7 @@ def roll_back(
     with failing_clearly():
         if config.target != rollback.location:
             raise UsageError(
-                f"Cannot roll back {config.target}",
+                f"Cannot roll back {config.target or 'without a target'}",
                 why=f"the target is {rollback.location}",
                 remedy="Type the target into the config of the job, as it is named here",
             )

@@ -68,7 +68,7 @@ def test_a_load_takes_a_backup_before_its_first_write_and_a_rollback_goes_back_t
     unnamed = migration.definitions.resolve_job_def("rollback").execute_in_process(
         instance=migration.instance, raise_on_error=False
     )
-    assert f"Cannot roll back : the target is {location}" in migration.refusals(unnamed)["roll_back"]
+    assert f"Cannot roll back without a target: the target is {location}" in migration.refusals(unnamed)["roll_back"]
     refused = rolled_back(migration, target="another")
     assert "Cannot roll back another: the target is " in migration.refusals(refused)["roll_back"]
     assert migration.books() != {}
