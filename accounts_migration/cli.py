@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from accounts_migration.errors import MigrationError, UsageError
+from accounts_migration.errors import MigrationError, UsageError, refused_by_system
 
 if TYPE_CHECKING:
     from accounts_migration.outcome import Outcome
@@ -429,7 +429,7 @@ def _run_app() -> None:
     try:
         app()
     except (MigrationError, OSError) as error:
-        told = _explained(error) if isinstance(error, OSError) else error
+        told = refused_by_system(error) if isinstance(error, OSError) else error
         console.show_error(told)
         logs.note(str(told), logging.ERROR)
         sys.exit(2 if isinstance(told, UsageError) else 1)
@@ -440,12 +440,3 @@ def _run_app() -> None:
         logs.end_log()
         # the process ends: its objects need not be looked through once more
         gc.freeze()
-
-
-def _explained(error: OSError) -> MigrationError:
-    """Return what the system refused where nobody knew more about it: which file or folder, and why."""
-    return MigrationError(
-        "The command failed" if error.filename is None else f"Cannot use {error.filename}",
-        why=error.strerror or str(error),
-        remedy="Look at the disk, and at the rights of this user to it and to the folders above it; then run again",
-    )

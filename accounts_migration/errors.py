@@ -24,3 +24,12 @@ class MigrationError(Exception):
 
 class UsageError(MigrationError):
     """Wrong usage or configuration; the command line ends with exit status 2 instead of 1."""
+
+
+def refused_by_system(error: OSError) -> MigrationError:
+    """Return what the system refused where nobody knew more about it: which file or folder, and why."""
+    return MigrationError(
+        "The command failed" if error.filename is None else f"Cannot use {error.filename}",
+        why=error.strerror or str(error),
+        remedy="Look at the disk, and at the rights of this user to it and to the folders above it; then run again",
+    )

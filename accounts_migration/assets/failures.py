@@ -8,17 +8,18 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from accounts_migration.errors import MigrationError
+from accounts_migration.errors import MigrationError, refused_by_system
 
 
 @contextlib.contextmanager
 def failing_clearly() -> Iterator[None]:
-    """Turn a MigrationError into Dagster's Failure; a refusal does not heal by trying again."""
+    """Turn a MigrationError, or what the system refuses, into Dagster's Failure: neither heals by trying again."""
     try:
         yield
-    except MigrationError as error:
+    except (MigrationError, OSError) as error:
+        told = refused_by_system(error) if isinstance(error, OSError) else error
         raise dg.Failure(
-            description=str(error),
-            metadata={"what": error.what, "why": error.why, "what to do": error.remedy},
+            description=str(told),
+            metadata={"what": told.what, "why": told.why, "what to do": told.remedy},
             allow_retries=False,
-        ) from error
+        ) from told
