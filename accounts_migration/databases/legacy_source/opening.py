@@ -80,4 +80,11 @@ def _explained(what: str, error: sqlite3.OperationalError) -> MigrationError:
             why=f"{text}; a database in WAL mode or with a hot journal needs a writable folder even to be read",
             remedy="Close its writer cleanly (checkpoint), or give this user the right to write to its folder",
         )
+    if "disk is full" in text:
+        # nothing is written into the file itself
+        return MigrationError(
+            what,
+            why="the disk where SQLite keeps its temporary files is full",
+            remedy="Free some space there, or name another folder in SQLITE_TMPDIR, then run again",
+        )
     return MigrationError(what, why=text, remedy="Check the file with `PRAGMA integrity_check`")

@@ -56,6 +56,18 @@ def test_the_legacy_database_cannot_be_written_to(tmp_path: Path) -> None:
     assert cells(path, THINGS) == [(1, 2)]
 
 
+def test_a_full_disk_of_temporary_files_is_not_laid_to_the_database(tmp_path: Path) -> None:
+    path = things(tmp_path / "legacy.db", [(1, "x" * 9000)])
+    with pytest.raises(MigrationError) as caught, open_read_only(path) as connection:
+        connection.execute("PRAGMA query_only = OFF")
+        connection.execute("PRAGMA temp.max_page_count = 2")
+        connection.execute("CREATE TEMPORARY TABLE sorted AS SELECT * FROM things")
+    assert (caught.value.why, caught.value.remedy) == (
+        "the disk where SQLite keeps its temporary files is full",
+        "Free some space there, or name another folder in SQLITE_TMPDIR, then run again",
+    )
+
+
 @pytest.mark.parametrize(
     "name", ["a b.db", "a?mode=rwc.db", "a#b.db", "a%41.db", 'it\'s "q".db', "ünï☃.db", "a&b;c.db"]
 )
