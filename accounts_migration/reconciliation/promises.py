@@ -79,6 +79,7 @@ _MONEY = {
 class Promises:
     """What a snapshot promises: entity -> group -> {measure: cents}; `months` by batch, where they were asked for."""
 
+    snapshot_id: str
     totals: dict[str, Totals]
     months: dict[str, Totals] | None
 
@@ -109,7 +110,7 @@ def promises_of(
             totals[name] = added(months.get(batch, {}) for batch in (months if wanted is None else wanted))
         else:
             totals[name] = promised(entity, snapshot, policies, chosen.get(name))
-    return Promises(totals, months)
+    return Promises(snapshot.snapshot_id, totals, months)
 
 
 def promised(entity: Entity, snapshot: Snapshot, policies: Policies, batches: Sequence[str] | None = None) -> Totals:

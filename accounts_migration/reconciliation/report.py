@@ -98,6 +98,9 @@ def reconcile(
         promising = beside.submit(promises if promises is not None and is_whole else add_up)
         counted_in_target = {name: counts_and_totals(target, name) for name in entities}
         promised = promising.result()
+    if promised.snapshot_id != snapshot.snapshot_id:
+        # somebody has taken another snapshot, and loaded it, since they were begun
+        promised = add_up()
     months = None if promised.months is None else Months(promised.months, counted_in_target[_IN_MONTHS])
     found = Reconciliation([], [], [], [], months)
     for name, entity in entities.items():

@@ -180,6 +180,17 @@ def test_sums_begun_before_stand_for_the_source_once_all_of_it_is_loaded(
     ]
 
 
+@pytest.mark.usefixtures("parents")
+def test_what_another_snapshot_promised_is_not_held_against_this_one(
+    snapshot: Snapshot, target: Target, bank: Any
+) -> None:
+    bank.load(target, "transaction", bank.transaction(1, 2), "2024-03")
+    bank.load(target, "transaction", bank.transaction(3, when="2024-04-05"), "2024-04")
+    other = dataclasses.replace(snapshot, snapshot_id="taken-by-somebody-meanwhile")
+    found = reconcile(snapshot, Policies(), target, promises=lambda: begun(other))
+    assert [total for total in found.totals if total.unexplained] == []
+
+
 @pytest.mark.parametrize("by_month", [False, True])
 def test_a_snapshot_promises_every_readable_amount(snapshot: Snapshot, by_month: bool) -> None:
     found = promises_of(snapshot, Policies(), ENTITIES, by_month)
