@@ -13,7 +13,7 @@ import json
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import zip_longest
@@ -26,7 +26,14 @@ from accounts_migration.databases.other_tables.copying import Totals, totals
 from accounts_migration.databases.other_tables.finishing import LARGEST_INTEGER, count_orphans
 from accounts_migration.databases.other_tables.origin import Origin
 from accounts_migration.databases.other_tables.records import column_names, kind_of_relation, recorded
-from accounts_migration.databases.other_tables.rows import ODD, LostParents, Sieve, read_source, read_target
+from accounts_migration.databases.other_tables.rows import (
+    ODD,
+    LostParents,
+    Sieve,
+    in_storage_order,
+    read_source,
+    read_target,
+)
 from accounts_migration.databases.other_tables.structure import Inventory, OtherTable
 from accounts_migration.databases.session import Session
 from accounts_migration.databases.sql_text import literal, quoted
@@ -111,21 +118,8 @@ def compare(
     Raises:
         MigrationError: A database fails.
     """
-    with origin.open() as source, _in_storage_order(target):
+    with origin.open() as source, in_storage_order(target.session):
         return [_Comparison(table, source, target, (lost or {}).get(table.name)).made() for table in inventory.tables]
-
-
-@contextmanager
-def _in_storage_order(target: Target) -> Iterator[None]:
-    """Read the target by one process: several would mix their rows."""
-    if target.engine == "sqlite":
-        yield
-        return
-    target.session.execute("SELECT set_config('max_parallel_workers_per_gather', '0', false)")
-    try:
-        yield
-    finally:
-        target.session.execute("RESET max_parallel_workers_per_gather")
 
 
 class _Comparison:

@@ -6,7 +6,8 @@ here: writing and comparing them.
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -55,13 +56,31 @@ def read_source(session: Session, table: OtherTable) -> Iterator[pa.RecordBatch]
         yield rows.drop_columns(ODD)
 
 
-def read_target(session: Session, engine: str, table: OtherTable) -> Iterator[pa.RecordBatch]:
+def read_target(session: Session, engine: str, table: OtherTable) -> Generator[pa.RecordBatch]:
     """Yield all rows of the target, in `OtherTable.schema` and the column ODD (int64)."""
     cells = cells_of(engine)
     readings = [cells.reading(quoted(column.name), column.type) for column in table.columns]
     for rows in _read(session, table, quoted(table.name), readings):
         broken = undecodable_rows(rows.columns)
         yield _marked(rows, broken) if broken else rows
+
+
+@contextmanager
+def in_storage_order(session: Session) -> Iterator[None]:
+    """Let PostgreSQL read tables from their beginning, and by one process: several would mix their rows."""
+    if isinstance(session, SqliteSession):
+        yield
+        return
+    session.execute(
+        "SELECT set_config('max_parallel_workers_per_gather', '0', false),"
+        # else a scan begins where an earlier one was given up
+        " set_config('synchronize_seqscans', 'off', false)"
+    )
+    try:
+        yield
+    finally:
+        session.execute("RESET max_parallel_workers_per_gather")
+        session.execute("RESET synchronize_seqscans")
 
 
 def _marked(rows: pa.RecordBatch, broken: Sequence[int]) -> pa.RecordBatch:

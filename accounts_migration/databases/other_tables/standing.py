@@ -5,11 +5,12 @@ Here: the rows of one table held against the digest that was recorded with them.
 """
 
 import json
+from contextlib import closing
 
 from accounts_migration.databases.other_tables.copying import Content
 from accounts_migration.databases.other_tables.forms import ColumnType, Form, Reading
 from accounts_migration.databases.other_tables.records import column_names, count_rows
-from accounts_migration.databases.other_tables.rows import ODD, read_target
+from accounts_migration.databases.other_tables.rows import ODD, in_storage_order, read_target
 from accounts_migration.databases.other_tables.structure import OtherColumn, OtherTable
 from accounts_migration.databases.target_interface import Target
 
@@ -42,10 +43,11 @@ def stands_as_brought(name: str, target: Target) -> bool:
         # of no rows there is no digest
         return count_rows(session, name) == 0
     content = Content()
-    for part in read_target(session, target.engine, table):
-        if any(part[ODD].to_pylist()):
-            return False
-        content.add(part.drop_columns([ODD]))
+    with in_storage_order(session), closing(read_target(session, target.engine, table)) as parts:
+        for part in parts:
+            if any(part[ODD].to_pylist()):
+                return False
+            content.add(part.drop_columns([ODD]))
     return content.hexdigest() == str(digest)
 
 

@@ -35,3 +35,19 @@ def test_whatever_somebody_did_is_seen(tmp_path: Path, target_url: str, run_sql:
         assert stands()
         run_sql(target_url, change)
         assert (change, stands()) == (change, False)
+
+
+def test_a_server_that_reads_by_several_processes_does_not_mix_the_rows(
+    tmp_path: Path, postgres_url: str, run_sql: Any
+) -> None:
+    script = (
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, words TEXT);"
+        "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 50000)"
+        " INSERT INTO t SELECT n, hex(zeroblob(20)) FROM numbers"
+    )
+    carry(write_sqlite(tmp_path / "origin.db", script), postgres_url)
+    [(database,)] = run_sql(postgres_url, "SELECT current_database()::text")
+    for setting in ("parallel_setup_cost", "parallel_tuple_cost", "min_parallel_table_scan_size"):
+        run_sql(postgres_url, f'ALTER DATABASE "{database}" SET {setting} = 0')
+    with open_target(postgres_url, COPY) as target:
+        assert stands_as_brought("t", target)
