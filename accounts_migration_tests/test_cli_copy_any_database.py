@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from accounts_migration_tests.commands import write_bank
 from accounts_migration_tests.databases.other_tables.odd_databases import CHINOOK, NORTHWIND
 
 # a table of the name of an entity, as SQLite folds it, with other columns
@@ -116,3 +117,21 @@ def test_some_of_our_tables_are_too_few(here: Any, tmp_path: Path) -> None:
     assert "table account" in refused.err
     assert "column customer.customer_id" in refused.err
     assert not (tmp_path / "to.db").exists()
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_a_system_goes_to_where_other_tables_alone_were_copied_before(
+    here: Any, tmp_path: Path, new_target: Callable[[str, Path], str], engine: str
+) -> None:
+    there = new_target(engine, tmp_path)
+    assert here("copy", written(tmp_path / "any.db", CHINOOK), there, "--all-tables").status == 0
+    assert here("migrate", write_bank(tmp_path / "legacy.db"), "accounts.db").status == 0
+    copied = here("copy", "accounts.db", there)
+    assert copied.status == 0, copied.err
+    back = here("copy", there, tmp_path / "back.db", "--all-tables")
+    assert back.status == 0, back.err
+    brought, first = contents(tmp_path / "back.db"), contents(tmp_path / "any.db")
+    assert {name: brought[name] for name in first} == first
+    moved = ("product", "customer", "account", "transaction")
+    system = contents(tmp_path / "accounts.db")
+    assert {name: brought[name] for name in moved} == {name: system[name] for name in moved}

@@ -129,7 +129,8 @@ class Target(TargetReading):
         self.refuse_other_version()
         found = self._incompatible_or_found()
         if self._are_books_among(found):
-            self.refuse_foreign_rows(ENTITIES)
+            # a copy of other tables alone makes its books without our tables
+            self.refuse_foreign_rows([entity for entity in ENTITIES if entity in found])
             return True
         for entity in ENTITIES:
             present = readings.count_rows(self.session, entity) if entity in found else 0
