@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import psycopg
 import sqlalchemy as sa
 from adbc_driver_manager import dbapi
 from adbc_driver_sqlite import dbapi as sqlite_dbapi
@@ -23,6 +22,9 @@ from accounts_migration.databases.session import Session
 from accounts_migration.databases.sql_text import literal
 from accounts_migration.databases.sqlite_session import SqliteSession
 from accounts_migration.errors import MigrationError
+
+if TYPE_CHECKING:
+    import psycopg
 
 _SETTINGS = {
     # values are written as text in one way, whatever the server's settings
@@ -108,7 +110,7 @@ class Origin:
                     connection.exec_driver_sql(f"SET TRANSACTION SNAPSHOT {literal(snapshot)}")
                 yield sa.inspect(connection)
             return
-        except (sa.exc.SQLAlchemyError, psycopg.Error, sqlite3.Error) as error:
+        except sa.exc.SQLAlchemyError as error:  # what the driver raises, too, connecting included
             reason = type(error).__name__
         finally:
             engine.dispose()
@@ -125,6 +127,9 @@ class Origin:
     def _connection(self) -> "sqlite3.Connection | psycopg.Connection":
         if isinstance(self.place, Path):
             return sqlite3.connect(read_only_uri(self.place, immutable=True), uri=True)
+        # every command would wait for it to be loaded
+        import psycopg
+
         return psycopg.connect(self.place)
 
     def _unreadable(self, why: str) -> MigrationError:
