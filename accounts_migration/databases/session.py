@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import Any, TypeVar
 
 import pyarrow as pa
-from adbc_driver_manager import dbapi
+from adbc_driver_manager import AdbcStatusCode, dbapi
 
 from accounts_migration.databases.books import MIGRATION, Books
 from accounts_migration.errors import MigrationError
@@ -123,7 +123,7 @@ class Session(ABC):
             reader = self.explaining(lambda: (cursor.execute(sql), cursor.fetch_record_batch())[1])
             batches = iter(reader)
             while True:
-                batch = self.explaining(lambda: next(batches, None))
+                batch = self.explaining(lambda: _next(batches))
                 if batch is None:
                     return
                 yield batch
@@ -221,3 +221,11 @@ class Session(ABC):
     @abstractmethod
     def read_sum(self, value: object) -> int:
         """Return the sum that `sums` selected as an integer; 0 over no rows."""
+
+
+def _next(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:
+    """Return the next rows, or None; once rows come, Arrow tells of the driver's errors as of its own."""
+    try:
+        return next(batches, None)
+    except (OSError, pa.ArrowException) as error:
+        raise dbapi.OperationalError(str(error), status_code=AdbcStatusCode.IO) from error.__cause__

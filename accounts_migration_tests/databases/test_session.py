@@ -3,10 +3,11 @@
 import os
 import signal
 import threading
+from typing import Any
 
 import pytest
 
-from accounts_migration.databases.target import Target
+from accounts_migration.databases.target import Target, open_target
 from accounts_migration.errors import MigrationError
 
 SLOW = {
@@ -28,3 +29,13 @@ def test_ctrl_c_during_a_statement_is_told_and_the_transaction_is_rolled_back(ta
     interrupt.join()
     assert target.recorded_batches() == []
     target.session.execute("CREATE TABLE half_done (x integer)")
+
+
+def test_a_connection_that_is_lost_while_rows_come_is_told_as_any_other(postgres_url: str, run_sql: Any) -> None:
+    with open_target(postgres_url) as target:
+        backend = target.session.value("SELECT pg_backend_pid()")
+        rows = target.session.stream("SELECT repeat('x', 1000) FROM generate_series(1, 400000)")
+        assert next(rows).num_rows > 0
+        run_sql(postgres_url, f"SELECT pg_terminate_backend({backend})")
+        with pytest.raises(MigrationError, match="the connection was lost"):
+            list(rows)
