@@ -15,7 +15,7 @@ import pyarrow as pa
 from accounts_migration.assets.ahead import Ahead
 from accounts_migration.assets.constraints import CONSTRAINTS
 from accounts_migration.assets.failures import failing_clearly
-from accounts_migration.assets.links import cleaned_key
+from accounts_migration.assets.links import cleaned_key, is_in_run
 from accounts_migration.assets.reconciling import RECONCILIATION, reconciled
 from accounts_migration.assets.snapshot import SNAPSHOT
 from accounts_migration.assets.verdicts import content_metadata, examples_of, told
@@ -168,7 +168,7 @@ def comparisons(
         if CONTENT in context.selected_asset_keys:
             snapshot = legacy.snapshot()
             accounts.append(_Content(snapshot, staging_io))
-            if context.job_def.graph.has_node_named(RECONCILIATION.to_python_identifier()):
+            if is_in_run(context, RECONCILIATION):
                 # the databases add up while rows are compared here
                 of_any_snapshot = legacy.is_verification
                 reconciling.begin(

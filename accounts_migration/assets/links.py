@@ -80,6 +80,11 @@ def _rules(schema: pandera.DataFrameSchema, name: str) -> str:
     return "rejected as " + ", ".join(dict.fromkeys(checks)) if checks else "set by the migration"
 
 
+def is_in_run(context: dg.AssetExecutionContext, asset: dg.AssetKey) -> bool:
+    """Return whether an asset is among those of the run."""
+    return bool(context.job_def.graph.has_node_named(asset.to_python_identifier()))
+
+
 def add_metadata(
     context: dg.AssetExecutionContext,
     asset_key: dg.AssetKey,

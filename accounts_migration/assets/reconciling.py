@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import dagster as dg
 
 from accounts_migration.assets.ahead import Ahead
-from accounts_migration.assets.links import batches_of
+from accounts_migration.assets.links import batches_of, is_in_run
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.databases.target import Target
 from accounts_migration.entities import ENTITIES, Entity, family_of
@@ -34,7 +34,7 @@ def begin_promises(
     Only where the entity moves in batches, the run moves all of them, and it goes on to the asset that needs the sums.
     """
     everything = set(snapshot.tables[entity.legacy_table].batches)
-    if entity.batch_column and everything <= set(batches_of(context, entity)) and _goes_on_to(context, asset):
+    if entity.batch_column and everything <= set(batches_of(context, entity)) and is_in_run(context, asset):
         by_month = entity.origin == "platform"
         promising.begin(context.run.run_id, lambda: promises_of(snapshot, policies, family_of(entity), by_month))
 
@@ -47,12 +47,8 @@ def begin_reconciliation(
     work: Callable[[], Reconciliation],
 ) -> None:
     """Begin the work of a later asset of the same run, where the database can be read beside its constraints."""
-    if database.reads_beside_writing and _goes_on_to(context, asset):
+    if database.reads_beside_writing and is_in_run(context, asset):
         reconciling.begin(context.run.run_id, work)
-
-
-def _goes_on_to(context: dg.AssetExecutionContext, asset: dg.AssetKey) -> bool:
-    return bool(context.job_def.graph.has_node_named(asset.to_python_identifier()))
 
 
 def reconciled(

@@ -110,8 +110,12 @@ class Policies(BaseModel):
         return {**self.transaction_type, **TRANSACTION_TYPES}
 
     def allows(self, rejected: int, rows: int) -> bool:
-        """Return whether so many of the rows may be rejected, compared exactly (contract section 8)."""
-        return rejected <= Decimal(str(self.max_reject_rate)) * rows
+        """Return whether so many of the rows may be rejected."""
+        return rejected <= self.most_rejects(rows)
+
+    def most_rejects(self, rows: int) -> int:
+        """Return how many of the rows may be rejected, counted exactly (contract section 8)."""
+        return int(Decimal(str(self.max_reject_rate)) * rows)
 
     @property
     def digest(self) -> str:

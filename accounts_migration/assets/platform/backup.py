@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from accounts_migration.assets.failures import failing_clearly
-from accounts_migration.assets.links import cleaned_key
+from accounts_migration.assets.links import cleaned_key, is_in_run
 from accounts_migration.assets.target_backup import backed_up, backup_check_specs
 from accounts_migration.databases.target import Target
 from accounts_migration.entities import PLATFORM_ENTITIES
@@ -34,7 +34,7 @@ def back_up_alone(context: dg.AssetExecutionContext, database: Target, backups: 
     Raises:
         MigrationError: The backup cannot be taken; then nothing may be written.
     """
-    alone = not context.job_def.graph.has_node_named(COPY_BACKUP.to_python_identifier())
+    alone = not is_in_run(context, COPY_BACKUP)
     if alone and holds_a_copy(database) and (backup := backups.take_first()):
         context.log.info(f"backup {backup.backup_id}: {backup}")
 

@@ -80,7 +80,7 @@ def other_tables(
         for line in inventory.noted[:_LINES]:
             context.log.info(line)
         refuse_tables_of_others(inventory.tables, database)
-        done = _carried(context, inventory, origin, database, snapshot, float(policies.max_reject_rate))
+        done = _carried(context, inventory, origin, database, snapshot, policies)
     for one in inventory.not_carried:
         context.log.warning(str(one))
     for found in done.compared:
@@ -104,7 +104,7 @@ def _carried(
     origin: Origin,
     database: Target,
     snapshot: Snapshot,
-    max_reject_rate: float,
+    policies: Policies,
 ) -> _Carried:
     """Bring every table, and compare; those that were kept, and that somebody has changed, are brought anew.
 
@@ -113,7 +113,8 @@ def _carried(
     record = SnapshotRecord(snapshot.snapshot_id, snapshot.source, snapshot.sha256, snapshot.time)
 
     def carry(table: OtherTable, *, anew: bool = False, lost: LostParents | None = None) -> TableCopied:
-        done = copy_table(table, origin, database, record, max_reject_rate=max_reject_rate, anew=anew, lost=lost)
+        allowed = policies.most_rejects(table.rows)
+        done = copy_table(table, origin, database, record, allowed=allowed, anew=anew, lost=lost)
         context.log.info(f"{done.table}: {done.loaded:,} rows {_ROADS[done.road]}, {done.rejected:,} rejected")
         return done
 

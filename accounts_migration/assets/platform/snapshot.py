@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from accounts_migration.assets.failures import failing_clearly
+from accounts_migration.assets.links import is_in_run
 from accounts_migration.assets.snapshot import SNAPSHOT, snapshot_output
 from accounts_migration.databases.legacy_source import Unmigrated
 from accounts_migration.databases.snapshot import Snapshot
@@ -31,7 +32,7 @@ def platform_snapshot(
 
     Registers the batches found in it. An unchanged database gives the snapshot taken before.
     """
-    if not platform.is_named and context.job_def.graph.has_node_named(SNAPSHOT.to_python_identifier()):
+    if not platform.is_named and is_in_run(context, SNAPSHOT):
         # somebody who materializes all assets to migrate has nothing to copy
         context.log.warning("Nothing is copied to another platform: COPY_FROM is not set")
         return

@@ -75,7 +75,7 @@ def copy_table(
     target: Target,
     snapshot: Snapshot,
     *,
-    max_reject_rate: float = 0.0,
+    allowed: int = 0,
     anew: bool = False,
     lost: LostParents | None = None,
 ) -> TableCopied:
@@ -86,7 +86,7 @@ def copy_table(
         origin: Where its rows are.
         target: The target, whose books are those of copies and stand.
         snapshot: What the rows are of, as the books tell it.
-        max_reject_rate: The share of the rows that the target may be unable to hold.
+        allowed: How many rows may be rejected.
         anew: Whether it is written also where the source has not changed, since somebody has changed the target.
         lost: The rejected parents, if any, whose children are rejected with them; see `following.lost_parents`.
 
@@ -100,8 +100,6 @@ def copy_table(
         stands = kind_of_relation(target.session, target.engine, table.name) is not None
         if not anew and before is not None and stands and _is_unchanged(before, table, source, target):
             return _keep(before, table, target, snapshot)
-        # as `Policies.allows` counts
-        allowed = int(Decimal(str(max_reject_rate)) * table.rows)
         with _references_unchecked(target), Sieve(table, target.engine, allowed, lost) as sieve:
             with target.session.transaction():
                 if stands:

@@ -26,6 +26,7 @@ from accounts_migration.databases.other_tables import (
 )
 from accounts_migration.databases.target import open_target
 from accounts_migration.databases.target_schema import TABLES
+from accounts_migration.entities.policies import Policies
 
 SNAPSHOT = Snapshot("copy-1", "/origin.db", "ab" * 32, datetime(2025, 1, 2, 3, 4, 5))
 BESIDES = (*TABLES, "alembic_version")
@@ -53,18 +54,25 @@ class Carried:
 
 def carry(origin: Origin, url: str, *, max_reject_rate: float = 0.0) -> Carried:
     """Carry all other tables of a database into a target."""
+    policies = Policies(max_reject_rate=max_reject_rate)
     with open_target(url, COPY) as target, target.lock():
         target.prepare()
         target.constrain()
         inventory = take_inventory(origin, target.engine, besides=BESIDES)
         copied = {
-            table.name: copy_table(table, origin, target, SNAPSHOT, max_reject_rate=max_reject_rate)
+            table.name: copy_table(table, origin, target, SNAPSHOT, allowed=policies.most_rejects(table.rows))
             for table in inventory.tables
         }
         lost = lost_parents(inventory, copied, target)
         copied |= {
             table.name: copy_table(
-                table, origin, target, SNAPSHOT, max_reject_rate=max_reject_rate, anew=True, lost=lost[table.name]
+                table,
+                origin,
+                target,
+                SNAPSHOT,
+                allowed=policies.most_rejects(table.rows),
+                anew=True,
+                lost=lost[table.name],
             )
             for table in inventory.tables
             if table.name in lost
