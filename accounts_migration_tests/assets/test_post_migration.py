@@ -25,7 +25,7 @@ from dagster._core.scheduler.instigation import (
 from accounts_migration.assets.checklist import ITEMS
 from accounts_migration.logs import end_log, start_log
 from accounts_migration.operations.archive import read_archive
-from accounts_migration_tests.conftest import Migration
+from accounts_migration_tests.migrations import Migration
 from accounts_migration_tests.operations.servers import Reply, web_server
 
 CHECKLIST = "post_migration/checklist"
