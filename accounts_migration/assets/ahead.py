@@ -4,12 +4,12 @@ Here: handing its result over. Not here: the work. Within a run Dagster's in-pro
 other; an asset that runs alone does its work itself.
 """
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Generic, TypeVar
 
+from accounts_migration.beside import begun_beside
 from accounts_migration.errors import MigrationError
 
 _Result = TypeVar("_Result")
@@ -24,10 +24,8 @@ class Ahead(Generic[_Result]):
         self._done: tuple[str, _Result] | None = None
 
     def begin(self, run_id: str, work: Callable[[], _Result]) -> None:
-        """Begin the work for a run. It only reads, so a run that ends before does not wait for it."""
-        future: Future[_Result] = Future()
-        self._begun = (run_id, future)
-        threading.Thread(target=_do, args=(work, future), daemon=True).start()
+        """Begin the work for a run. It only reads; see `begun_beside`: nobody waits for it who does not ask."""
+        self._begun = (run_id, begun_beside(work))
 
     def begun(self, run_id: str) -> Callable[[], _Result] | None:
         """Return what waits for the result of the work that was begun for a run; None where nothing was.
@@ -54,10 +52,3 @@ class Ahead(Generic[_Result]):
     def known(self, run_id: str) -> _Result | None:
         """Return what an earlier asset of the run has come to; None where there was none."""
         return self._done[1] if self._done is not None and self._done[0] == run_id else None
-
-
-def _do(work: Callable[[], _Result], future: "Future[_Result]") -> None:
-    try:
-        future.set_result(work())
-    except BaseException as error:  # whatever it is, who waits must learn of it
-        future.set_exception(error)

@@ -5,13 +5,13 @@ Here: putting rows, totals and completeness together. Not here: content row by r
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from accounts_migration.beside import begun_beside
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.databases.target import Target
 from accounts_migration.entities import ENTITIES, Entity
@@ -79,44 +79,51 @@ def reconcile(
         promises: Gives what the whole snapshot promises, where that was begun before; asked where all of it is loaded.
     """
     records = target.recorded_batches()
-    recorded = {
-        (record.entity, record.batch)
-        for record in records
-        if of_any_snapshot or record.snapshot_id == snapshot.snapshot_id
-    }
-    of_other_snapshots = {(record.entity, record.batch) for record in records} - recorded
-    defects = target.defect_counts()
+    of_others = [] if of_any_snapshot else [one for one in records if one.snapshot_id != snapshot.snapshot_id]
+    of_other_snapshots = {(record.entity, record.batch) for record in of_others}
+    recorded = {(record.entity, record.batch) for record in records} - of_other_snapshots
     loaded = {
         name: [batch for batch in sorted(snapshot.tables[entity.legacy_table].batches) if (name, batch) in recorded]
         for name, entity in entities.items()
     }
-    some = {name: _unless_all(entity, snapshot, loaded[name]) for name, entity in entities.items()}
-    is_whole = all(named is None for named in some.values())
-    add_up = partial(promises_of, snapshot, policies, entities, by_month, some)
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        # the source is read while the target is
-        promising = beside.submit(promises if promises is not None and is_whole else add_up)
-        counted_in_target = {name: counts_and_totals(target, name) for name in entities}
-        promised = promising.result()
-    if promised.snapshot_id != snapshot.snapshot_id:
-        # somebody has taken another snapshot, and loaded it, since they were begun
-        promised = add_up()
-    months = None if promised.months is None else Months(promised.months, counted_in_target[_IN_MONTHS])
+    defects = target.defect_counts()
+    promised, standing = _added_up(snapshot, policies, target, entities, by_month, loaded, promises)
+    months = None if promised.months is None else Months(promised.months, standing[_IN_MONTHS])
     found = Reconciliation([], [], [], [], months)
     for name, entity in entities.items():
         source = snapshot.tables[entity.legacy_table].batches
-        figures = counted_in_target[name]
-        standing = {batch for batch, rows in figures.rows.items() if rows}
+        figures = standing[name]
+        present = {batch for batch, rows in figures.rows.items() if rows}
         # what waits to be replaced or emptied from this snapshot is missing, not wrong; else rows must be explained
-        waiting = {batch for batch in standing if (name, batch) in of_other_snapshots}
+        waiting = {batch for batch in present if (name, batch) in of_other_snapshots}
         found.missing.extend(f"{name} {batch}" for batch in sorted({*source, *waiting} - {*loaded[name]}))
-        counted = sorted({*loaded[name], *standing} - waiting)
+        counted = sorted({*loaded[name], *present} - waiting)
         lines = laws(name, source, figures.rows, defects, counted)
         found.batches.extend(lines)
         found.entities.append(total(name, lines))
         left = left_behind(entity, _of_batches(target.defects(name), counted), policies)
         found.totals.extend(control_totals(name, promised.totals[name], figures.of(counted), left))
     return found
+
+
+def _added_up(
+    snapshot: Snapshot,
+    policies: Policies,
+    target: Target,
+    entities: Mapping[str, Entity],
+    by_month: bool,
+    loaded: Mapping[str, list[str]],
+    promises: Callable[[], Promises] | None,
+) -> tuple[Promises, dict[str, BatchFigures]]:
+    """Return what the loaded batches of the source promise and what stands in the target, read at the same time."""
+    some = {name: _unless_all(entity, snapshot, loaded[name]) for name, entity in entities.items()}
+    is_whole = all(named is None for named in some.values())
+    add_up = partial(promises_of, snapshot, policies, entities, by_month, some)
+    result = promises if promises is not None and is_whole else begun_beside(add_up).result
+    standing = {name: counts_and_totals(target, name) for name in entities}
+    promised = result()
+    # somebody may have taken another snapshot, and loaded it, since they were begun
+    return (promised if promised.snapshot_id == snapshot.snapshot_id else add_up()), standing
 
 
 def _of_batches(defects: Iterable[pa.RecordBatch], batches: Sequence[str]) -> Iterator[pa.RecordBatch]:

@@ -1,6 +1,7 @@
 """The reconciliation: what is counted and added on both sides, what is missing, and what waits for a later snapshot."""
 
 import dataclasses
+import threading
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from accounts_migration.databases.snapshot import Snapshot, take_snapshot
 from accounts_migration.databases.target import Target
 from accounts_migration.entities import ENTITIES
 from accounts_migration.entities.policies import Policies
+from accounts_migration.reconciliation import report
 from accounts_migration.reconciliation.accounting import BatchLaw
 from accounts_migration.reconciliation.promises import ControlTotal, Promises, promises_of
 from accounts_migration.reconciliation.report import Reconciliation, reconcile
@@ -189,6 +191,20 @@ def test_what_another_snapshot_promised_is_not_held_against_this_one(
     other = dataclasses.replace(snapshot, snapshot_id="taken-by-somebody-meanwhile")
     found = reconcile(snapshot, Policies(), target, promises=lambda: begun(other))
     assert [total for total in found.totals if total.unexplained] == []
+
+
+def test_a_process_that_ends_does_not_wait_until_the_source_is_added_up(
+    snapshot: Snapshot, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited_for: list[bool] = []
+
+    def adding_up(*arguments: Any) -> Promises:
+        waited_for.append(not threading.current_thread().daemon)
+        return promises_of(*arguments)
+
+    monkeypatch.setattr(report, "promises_of", adding_up)
+    reconciled(snapshot, target)
+    assert waited_for == [False]
 
 
 @pytest.mark.parametrize("by_month", [False, True])
