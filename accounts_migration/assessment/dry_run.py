@@ -21,13 +21,11 @@ from accounts_migration.entities.defects import EXCLUDED, REJECTED, REPAIRED
 from accounts_migration.entities.entity import Circumstances, LegacyChunk
 from accounts_migration.entities.keys import KeyFates, referenced_keys
 from accounts_migration.entities.policies import Policies
+from accounts_migration.entities.totals import AT_STAKE
 from accounts_migration.reconciliation.accounting import BatchLaw
 from accounts_migration.reconciliation.promises import money_of
 from accounts_migration.resources import legacy_table
 from accounts_migration.streams import joined, read_ahead
-
-MONEY_AT_STAKE = {"account": "balance", "transaction": "amount"}
-"""Entity -> the measure that is at stake where a row of it is left behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +109,12 @@ class _Account:
             self.actions[batch, action] += 1
             self.rows[action, reason] += 1
             self.broken.update((action, one) for one in reasons.split(","))
-            if action != REPAIRED and entity.name in MONEY_AT_STAKE:
+            if action != REPAIRED and entity.name in AT_STAKE:
                 self._add_money((action, reason), entity, row, policies)
 
     def _add_money(self, rule: tuple[str, str], entity: Entity, row: str, policies: Policies) -> None:
         money = money_of(entity, row, policies)
-        cents = money.cents[MONEY_AT_STAKE[entity.name]] if money else None
+        cents = money.cents[AT_STAKE[entity.name]] if money else None
         if cents is None:
             self.unreadable[rule] += 1
         else:

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from accounts_migration.assessment.column_profile import MOST_CODES_KEPT, ColumnProfile
-from accounts_migration.assessment.dry_run import MONEY_AT_STAKE, DryRun, EntityOutcome, RuleOutcome
+from accounts_migration.assessment.dry_run import DryRun, EntityOutcome, RuleOutcome
 from accounts_migration.assessment.forms import NAMED_FORMS
 from accounts_migration.assessment.plan import Plan
 from accounts_migration.assessment.profile import Profile, TableProfile
 from accounts_migration.assessment.volumes import Volumes
+from accounts_migration.entities.totals import AT_STAKE
 from accounts_migration.reconciliation.amounts import amount
 
 MOST_LINES = 120
@@ -152,7 +153,7 @@ def dry_run_tables(dry: DryRun) -> list[Listing]:
 
 def _money(outcome: EntityOutcome | RuleOutcome) -> tuple[str, str]:
     """Return the money at stake and how many amounts cannot be read; nothing for an entity without money."""
-    if outcome.entity not in MONEY_AT_STAKE:
+    if outcome.entity not in AT_STAKE:
         return "", ""
     return amount(outcome.money_at_stake), f"{outcome.unreadable:,}"
 

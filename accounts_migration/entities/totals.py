@@ -17,6 +17,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 MEASURES: dict[str, tuple[str, ...]] = {"account": ("balance",), "transaction": ("amount", "balance_after")}
 
+AT_STAKE = {"account": "balance", "transaction": "amount"}
+"""Entity -> the measure of the money that is at stake where a row of it is left behind."""
+
 _SPLIT = 10**6
 """Cents are added in two halves: a sum of very large amounts would leave 64 bits in silence."""
 

@@ -19,11 +19,11 @@ from accounts_migration.databases.target import RecordedBatch, Target
 from accounts_migration.entities import ENTITIES, Entity
 from accounts_migration.entities.defects import REPAIRED, without_personal_data
 from accounts_migration.entities.policies import Policies
-from accounts_migration.entities.totals import MEASURES
+from accounts_migration.entities.totals import AT_STAKE
 from accounts_migration.reconciliation.accounting import BatchLaw
 from accounts_migration.reconciliation.amounts import amount
 from accounts_migration.reconciliation.plausibility import MEANINGS
-from accounts_migration.reconciliation.promises import OVERALL, ControlTotal, money_of, overall
+from accounts_migration.reconciliation.promises import OVERALL, ControlTotal, RowMoney, money_of, overall
 from accounts_migration.reconciliation.report import Months, Reconciliation, reconcile
 from accounts_migration.reports.contents import (
     FAILED,
@@ -74,32 +74,26 @@ def gather(
     """
     others = other_tables or OtherTables()
     words = WORDS[target.books.deed]
-    # the books of a copy tell of other tables, too, which know no policies
     kept = target.recorded_batches()
-    records = [record for record in kept if record.entity in entities] if entities else kept
+    # the books of a copy tell of other tables, too, which know no policies; they count where nothing else was copied
+    records = [record for record in kept if record.entity in entities] or kept
     last = max(records, key=lambda record: record.loaded_at)
-    policies = Policies.model_validate_json(last.policies) if entities else Policies()
+    policies = Policies.model_validate_json(last.policies)
     found = account or reconcile(snapshot, policies, target, entities=entities, by_month=True)
-    counted = {name: {line.batch for line in found.batches if line.entity == name} for name in entities}
-    piles = [_pile(target, entity, policies, counted[name]) for name, entity in entities.items()]
-    totals = [_money(total, pile) for pile in piles for total in found.totals if total.entity == pile.entity.name]
-    everything = [_money(total, pile) for pile in piles for total in overall(found.totals) if _is_of(total, pile)]
+    piles = [_pile(target, entity, policies, found) for entity in entities.values()]
     return Report(
         deed=target.books.deed,
         conclusion=_conclusion(found, others, checks),
         source=_source(snapshot, _left(snapshot, others), words.done),
         target=_destination(target, location, records),
-        software={"accounts_migration": version("accounts-migration"), "Python": platform.python_version()}
-        | {"Dagster": version("dagster")},
-        policies=policies.model_dump(mode="json", include=set(words.policies)) if entities else {},
-        batches_under_other_policies=sum(record.policies_digest != last.policies_digest for record in records)
-        if entities
-        else 0,
+        software=_software(),
+        policies=policies.model_dump(mode="json", include=policies.model_fields_set & {*words.policies}),
+        batches_under_other_policies=sum(record.policies_digest != last.policies_digest for record in records),
         entities=[_rows(line) for line in found.entities],
         batches=[_rows(line) for line in found.batches],
         not_loaded=found.missing,
-        totals=totals,
-        overall=everything,
+        totals=_money(found.totals, piles),
+        overall=_money(overall(found.totals), piles),
         defects=[line for pile in piles for line in pile.lines()],
         plausibility=[],
         months=_months(snapshot, entities, found.months),
@@ -112,6 +106,14 @@ def gather(
 def answered(report: Report, findings: Iterable[Finding]) -> Report:
     """Return a report with the answers to the questions of plausibility, which take as long as all the rest."""
     return replace(report, plausibility=_plausibility(findings))
+
+
+def _software() -> dict[str, str]:
+    return {
+        "accounts_migration": version("accounts-migration"),
+        "Python": platform.python_version(),
+        "Dagster": version("dagster"),
+    }
 
 
 def _left(snapshot: Snapshot, others: OtherTables) -> list[Unmigrated]:
@@ -170,9 +172,27 @@ class _Pile:
     examples: dict[tuple[str, str], list[Example]] = field(default_factory=dict)
     left: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
 
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Add a record."""
+        key = (row["action"], row["reason"])
+        self.records[key] += 1
+        examples = self.examples.setdefault(key, [])
+        if len(examples) < EXAMPLES:
+            examples.append(_example(row))
+
+    def add_money(self, row: Mapping[str, Any], money: RowMoney, *, is_left: bool) -> None:
+        """Add the money of a record's row; `is_left` where it counts among what was left behind."""
+        key = (row["action"], row["reason"])
+        cents = money.cents[AT_STAKE[self.entity.name]]
+        self.cents[key] += cents or 0
+        self.unreadable[key] += cents is None
+        for measure, value in money.cents.items() if is_left else ():
+            for group in (money.group, OVERALL):
+                self.left.setdefault((group, measure), Counter())[row["reason"]] += value or 0
+
     def lines(self) -> list[Defects]:
         """Return a line for each action and reason."""
-        has_money = self.entity.name in MEASURES
+        has_money = self.entity.name in AT_STAKE
         return [
             Defects(
                 entity=self.entity.name,
@@ -187,26 +207,15 @@ class _Pile:
         ]
 
 
-def _pile(target: Target, entity: Entity, policies: Policies, counted: set[str]) -> _Pile:
+def _pile(target: Target, entity: Entity, policies: Policies, found: Reconciliation) -> _Pile:
     """Return the defects of an entity; money left behind is that of the batches that are reconciled."""
+    reconciled = {line.batch for line in found.batches if line.entity == entity.name}
     pile = _Pile(entity)
     for part in target.defects(entity.name):
         for row in part.drop_columns(["inexact"]).to_pylist():
-            key = (row["action"], row["reason"])
-            pile.records[key] += 1
-            examples = pile.examples.setdefault(key, [])
-            if len(examples) < EXAMPLES:
-                examples.append(_example(row))
-            money = money_of(entity, row["source_row"], policies)
-            if money is None:
-                continue
-            cents = money.cents[MEASURES[entity.name][0]]
-            pile.cents[key] += cents or 0
-            pile.unreadable[key] += cents is None
-            if row["action"] != REPAIRED and row["batch"] in counted:
-                for measure, value in money.cents.items():
-                    for group in (money.group, OVERALL):
-                        pile.left.setdefault((group, measure), Counter())[row["reason"]] += value or 0
+            pile.add(row)
+            if money := money_of(entity, row["source_row"], policies):
+                pile.add_money(row, money, is_left=row["action"] != REPAIRED and row["batch"] in reconciled)
     return pile
 
 
@@ -219,22 +228,26 @@ def _short(value: Any) -> Any:
     return f"{value[:LONGEST]}…" if isinstance(value, str) and len(value) > LONGEST else value
 
 
-def _is_of(total: ControlTotal, pile: _Pile) -> bool:
-    return total.entity == pile.entity.name
+def _money(totals: Iterable[ControlTotal], piles: Iterable[_Pile]) -> list[Money]:
+    """Return control totals with what was left behind of each parted by reason."""
+    left = {pile.entity.name: pile.left for pile in piles}
+    return [
+        Money(
+            entity=total.entity,
+            group=total.group,
+            measure=total.measure,
+            source=total.source,
+            target=total.target,
+            left_behind=total.left_behind,
+            unexplained=total.unexplained,
+            reasons=_reasons(left[total.entity].get((total.group, total.measure), {})),
+        )
+        for total in totals
+    ]
 
 
-def _money(total: ControlTotal, pile: _Pile) -> Money:
-    reasons = pile.left.get((total.group, total.measure), Counter())
-    return Money(
-        entity=total.entity,
-        group=total.group,
-        measure=total.measure,
-        source=total.source,
-        target=total.target,
-        left_behind=total.left_behind,
-        unexplained=total.unexplained,
-        reasons={reason: cents for reason, cents in sorted(reasons.items()) if cents},
-    )
+def _reasons(cents: Mapping[str, int]) -> dict[str, int]:
+    return {reason: value for reason, value in sorted(cents.items()) if value}
 
 
 def _plausibility(findings: Iterable[Finding]) -> list[Plausibility]:
