@@ -22,13 +22,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from accounts_migration.databases.target_schema import ENTITIES, TABLES, Kind, kind_of
+from accounts_migration.databases.batches import ALL, DATE_COLUMN, PARTITIONED
+from accounts_migration.databases.inexact_cells import INEXACT
+from accounts_migration.databases.target_schema import ENTITIES, TABLES, Kind, key_of, kind_of
 from accounts_migration.entities.defects import PERSONAL_TARGET_COLUMNS, masked
 from accounts_migration.entities.totals import Totals, added, control_totals
 from accounts_migration.streams import by_batch
 
 MISSING, UNEXPECTED, DIFFERENT = "MISSING_IN_TARGET", "UNEXPECTED_IN_TARGET", "DIFFERENT"
-INEXACT = "inexact"
 
 EXAMPLES = 20
 _DECIMALS_OF_KIND = {Kind.MONEY: 2, Kind.RATE: 6}
@@ -120,22 +121,18 @@ def compare_content(
     entity: str,
     expected: Iterable[pa.RecordBatch],
     found: Iterable[pa.RecordBatch],
-    key: str,
-    batch_of: Callable[[pa.Table], pa.ChunkedArray],
     apart: Callable[[str, pa.Table], None] | None = None,
 ) -> ContentComparison:
     """Compare the cleaned rows with the rows of the target.
 
     Args:
-        entity: The entity, by which the rows' control totals are grouped.
+        entity: The entity: its key pairs the rows, and groups of it their control totals.
         expected: Cleaned rows, with a column `batch`.
         found: Rows of the target with the same columns but `batch`; a column `inexact` may say (as text) that a
-        stored value is no exact amount.
-        key: The key column.
-        batch_of: Names the batch in which an unexpected row of the target would belong.
+            stored value is no exact amount.
         apart: Takes the rows that differ; see `ContentComparison`.
     """
-    comparison = ContentComparison(apart=apart)
+    comparison, key = ContentComparison(apart=apart), key_of(entity)
     with ExitStack() as stack:
         spill = _Spill(stack)
         left: pa.Table | None = None
@@ -151,9 +148,16 @@ def compare_content(
                 comparison.add(MISSING, missing["batch"], missing[key])
                 _set_apart(comparison, MISSING, missing.drop_columns(["batch"]))
             if unexpected is not None and unexpected.num_rows:
-                comparison.add(UNEXPECTED, batch_of(unexpected), unexpected[key])
+                comparison.add(UNEXPECTED, _batches_of(entity, unexpected), unexpected[key])
                 _set_apart(comparison, UNEXPECTED, unexpected)
     return comparison
+
+
+def _batches_of(entity: str, rows: pa.Table) -> pa.ChunkedArray:
+    """Return the batch to which each row of the target would belong, as its date tells."""
+    if entity == PARTITIONED:
+        return pc.strftime(rows[DATE_COLUMN], format="%Y-%m")
+    return pa.chunked_array([pa.repeat(pa.scalar(ALL), rows.num_rows)])
 
 
 def _rows(table: pa.Table | None) -> int:

@@ -1,47 +1,30 @@
 """The target held against the second reading of its source: every column of every row, every record of a defect.
 
-Here: which batches are held against each other, and the comparison. Not here: the reading, which shares nothing with
-the cleaning (`accounts_migration.second_reading`), and the comparison of two streams of rows
-(`accounts_migration.reconciliation.content`).
+Here: which batches are held against each other. Not here: the reading, which shares nothing with the cleaning
+(`accounts_migration.second_reading`), and the comparison of rows (`accounts_migration.reconciliation.content`) and of
+records (`accounts_migration.reconciliation.records`).
 """
 
-import json
 import sqlite3
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from accounts_migration.databases.batches import ALL, DATE_COLUMN, PARTITIONED
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.databases.target import Target
-from accounts_migration.databases.target_schema import key_of
 from accounts_migration.entities import ENTITIES
-from accounts_migration.entities.defects import PERSONAL_COLUMNS, masked
 from accounts_migration.entities.policies import Policies
-from accounts_migration.reconciliation.content import (
-    DIFFERENT,
-    EXAMPLES,
-    MISSING,
-    UNEXPECTED,
-    ContentComparison,
-    Difference,
-    compare_content,
-)
+from accounts_migration.reconciliation.content import EXAMPLES, ContentComparison, Difference, compare_content
+from accounts_migration.reconciliation.records import Records
 from accounts_migration.second_reading.cells import Rules
-from accounts_migration.second_reading.reading import Record, SecondReading
+from accounts_migration.second_reading.reading import SecondReading
 from accounts_migration.streams import by_batch, read_ahead
-
-_COLUMNS = Record._fields
-_NAMING = ("batch", "source_row_id", "whole", "action", "reason")
-_TOLD = ("source_key", "reasons", "column", "old_value", "new_value", "source_row")
-_PERSONAL = {"old_value", "new_value"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +116,7 @@ def hold_against(
     """
     # a file of its own that SQLite removes: memory stays bounded. The reading runs in a thread beside
     with closing(sqlite3.connect("", check_same_thread=False)) as scratch:
-        records = _Records(scratch, scope)
+        records = Records(scratch, None if scope.is_everything else frozenset(scope.loaded), scope.waiting)
         expected = _in_scope(reading.rows(entity, records.expect), scope)
         if not reading.is_in_order(entity):
             expected = _batch_after_batch(expected)
@@ -141,8 +124,6 @@ def hold_against(
             entity,
             read_ahead(expected),
             read_ahead(_found(entity, target, scope)) if found is None else found,
-            key_of(entity),
-            _batch_of(entity),
         )
         for part in target.defects(entity):
             records.find(part.to_pylist())
@@ -197,93 +178,3 @@ def _found(entity: str, target: Target, scope: Scope) -> Iterator[pa.RecordBatch
     for batch in target.counts_by_batch(entity):
         if batch not in scope.waiting:
             yield from target.scan(entity, batch)
-
-
-def _batch_of(entity: str) -> Callable[[pa.Table], pa.ChunkedArray]:
-    if entity != PARTITIONED:
-        return lambda rows: pa.chunked_array([pa.repeat(pa.scalar(ALL), rows.num_rows)])
-    return lambda rows: pc.strftime(rows[DATE_COLUMN], format="%Y-%m")
-
-
-class _Records:
-    """The records of defects of both sides, on disk; equal ones cancel out."""
-
-    def __init__(self, scratch: sqlite3.Connection, scope: Scope) -> None:
-        self._scratch, self._scope = scratch, scope
-        self._loaded = None if scope.is_everything else frozenset(scope.loaded)
-        scratch.execute(f"CREATE TABLE record ({', '.join(map(_quoted, _COLUMNS))}, expected, found)")
-        self.compared = 0
-
-    def expect(self, records: Iterable[Record]) -> None:
-        """Take records that the target is to keep."""
-        loaded = self._loaded
-        self._insert([_as_kept(record) for record in records if loaded is None or record.batch in loaded], (1, 0))
-
-    def find(self, records: Iterable[dict[str, object]]) -> None:
-        """Take records that the target keeps."""
-        kept = [[record[name] for name in _COLUMNS] for record in records if record["batch"] not in self._scope.waiting]
-        for record in kept:
-            record[-1] = _in_one_form(record[-1])
-        self._insert(kept, (0, 1))
-
-    def _insert(self, records: Sequence[Sequence[object]], side: tuple[int, int]) -> None:
-        marks = ", ".join("?" * (len(_COLUMNS) + 2))
-        given = ((*record, *side) for record in records)
-        self._scratch.executemany(f"INSERT INTO record VALUES ({marks})", given)  # noqa: S608  # marks alone
-        self.compared += len(records)
-
-    def differences(self) -> Iterator[Difference]:
-        """Yield what one side tells and the other does not; of one row's records what tells them apart."""
-        names = ", ".join(map(_quoted, _COLUMNS))
-        self._scratch.row_factory = sqlite3.Row
-        # a row of a table without rowid has no other name than itself
-        rows = self._scratch.execute(
-            f"SELECT {names}, iif(source_row_id IS NULL, source_row, NULL) AS whole,"  # noqa: S608  # names of our own
-            f" sum(expected) - sum(found) AS surplus FROM record GROUP BY {names} HAVING surplus <> 0"
-            f" ORDER BY {', '.join(map(_quoted, _NAMING))}, surplus DESC"
-        )
-        for _, group in groupby(rows, lambda row: [row[name] for name in _NAMING]):
-            yield from _told_apart(list(group))
-
-
-def _told_apart(rows: list[sqlite3.Row]) -> Iterator[Difference]:
-    """Yield the differences between the records of one row, action and reason that only one side has."""
-    if len(rows) == 2 and rows[0]["surplus"] == -rows[1]["surplus"]:
-        expected, found = rows
-        for column in _TOLD:
-            if expected[column] != found[column]:
-                values = [_shown(row, column) for row in rows]
-                yield Difference(DIFFERENT, expected["batch"], _name(expected), column, *values)
-        return
-    for row in rows:
-        for _ in range(abs(row["surplus"])):
-            yield Difference(MISSING if row["surplus"] > 0 else UNEXPECTED, row["batch"], _name(row))
-
-
-def _name(record: sqlite3.Row) -> str:
-    named = f"row {record['source_row_id']}" if record["source_row_id"] is not None else f"key {record['source_key']}"
-    return f"{named} {record['action']} {record['reason']}"
-
-
-def _shown(record: sqlite3.Row, column: str) -> str | None:
-    value = record[column]
-    if column == "source_row":
-        return masked(value)
-    return masked(value) if column in _PERSONAL and record["column"] in PERSONAL_COLUMNS else value
-
-
-def _as_kept(record: Record) -> Sequence[object]:
-    # U+0000, which a target cannot hold, is written as its escape; JSON has escaped it already
-    return [value.replace("\0", "\\u0000") if isinstance(value, str) else value for value in record]
-
-
-def _in_one_form(row: object) -> str | None:
-    """Return a source row as the second reading writes it, whatever blanks and escapes it was kept with."""
-    try:
-        return json.dumps(json.loads(str(row)))
-    except ValueError:
-        return None if row is None else str(row)
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"'

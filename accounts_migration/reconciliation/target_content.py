@@ -10,12 +10,11 @@ from types import TracebackType
 from typing import Self
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from accounts_migration.databases.target import BatchLoaded, Target
 from accounts_migration.entities import Entity
 from accounts_migration.reconciliation.content import MISSING, ContentComparison, compare_content
-from accounts_migration.staging import WHOLE, Staged
+from accounts_migration.staging import Staged
 from accounts_migration.streams import ROWS_PER_CHUNK, joined, read_ahead
 
 
@@ -45,12 +44,12 @@ def compare_rows(
         target: The target.
         apart: Takes the rows that differ; see `ContentComparison`.
     """
-    return _compare_streams(entity, read_ahead(joined(expected)), read_ahead(target.scan(entity.name)), apart)
+    return compare_content(entity.name, read_ahead(joined(expected)), read_ahead(target.scan(entity.name)), apart)
 
 
 def compare_found(entity: Entity, staged: Staged, found: Iterable[pa.RecordBatch]) -> ContentComparison:
     """Compare the staged rows with the rows of the target that somebody else reads, ahead of this."""
-    return _compare_streams(entity, read_ahead(joined(staged.scan("rows"))), found)
+    return compare_content(entity.name, read_ahead(joined(staged.scan("rows"))), found)
 
 
 class ReadBack:
@@ -117,7 +116,7 @@ class ReadBack:
             strays = pa.concat_tables(self._strays)
             keys = strays[self._entity.target_columns[0]].to_pylist()
             found_astray = self._target.scan_keys(self._entity.name, keys)
-            comparison.take(_compare_streams(self._entity, strays.to_batches(), found_astray))
+            comparison.take(compare_content(self._entity.name, strays.to_batches(), found_astray))
         if self._later:
             rest = self._staged.of(self._later)
             comparison.take(compare_entity(self._entity, rest, self._target, everything=False))
@@ -134,16 +133,7 @@ def _compare(
     if sum(staged.manifest(batch)["cleaned"] for batch in staged.batches) > ROWS_PER_CHUNK:
         # of one chunk there is nothing to read ahead: to wake a thread costs more
         expected, found = read_ahead(expected), read_ahead(found)
-    return _compare_streams(entity, expected, found, apart)
-
-
-def _compare_streams(
-    entity: Entity,
-    expected: Iterable[pa.RecordBatch],
-    found: Iterable[pa.RecordBatch],
-    apart: Callable[[str, pa.Table], None] | None = None,
-) -> ContentComparison:
-    return compare_content(entity.name, expected, found, entity.target_columns[0], _batches(entity), apart)
+    return compare_content(entity.name, expected, found, apart)
 
 
 def _found(entity: Entity, staged: Staged, target: Target, everything: bool) -> Iterator[pa.RecordBatch]:
@@ -152,9 +142,3 @@ def _found(entity: Entity, staged: Staged, target: Target, everything: bool) -> 
         return
     for batch in staged.batches:
         yield from target.scan(entity.name, batch)
-
-
-def _batches(entity: Entity) -> Callable[[pa.Table], pa.ChunkedArray]:
-    if entity.batch_column is None:
-        return lambda rows: pa.chunked_array([pa.repeat(pa.scalar(WHOLE), rows.num_rows)])
-    return lambda rows: pc.strftime(rows["transaction_date"], format="%Y-%m")

@@ -65,7 +65,7 @@ REPLACED: dict[str, list[tuple[str, str, Any]]] = {
         ("ACCT-00000007", "product_id", "PROD-002"),
         ("ACCT-00000007", "updated_at", datetime(2021, 1, 1)),
     ],
-    "transaction": [("TXN-14", "account_id", "ACCT-00000003")],
+    "transaction": [("TXN-14", "account_id", "ACCT-00000003"), ("TXN-16", "transaction_id", "TXN-15")],
 }
 """Entity -> (key, column, value) that the cleaning puts in place of the right one."""
 
@@ -136,8 +136,6 @@ def cleaning_wrongly(entity: Any, *arguments: Any) -> Cleaned:
         for key, column, value in REPLACED.get(entity.name, []):
             if row[f"{entity.name}_id"] == key:
                 row[column] = value
-        if row.get("transaction_id") == "TXN-16":
-            row["transaction_id"] = "TXN-15"
     for record in defects:
         if record["entity"] == "transaction" and record["source_key"] == "15":
             whole = json.loads(record["source_row"]) | {"trans_id": 16, "trans_date": "2024-02-28"}
