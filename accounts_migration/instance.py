@@ -5,6 +5,7 @@ Here: how the instance is made and found. Not here: what runs on it. An instance
 """
 
 import fcntl
+import json
 import os
 import sqlite3
 import threading
@@ -28,7 +29,7 @@ from sqlalchemy.pool import StaticPool
 
 from accounts_migration.databases.files import PARTIAL, write_whole
 from accounts_migration.dead_runs import end_dead_runs
-from accounts_migration.errors import MigrationError
+from accounts_migration.errors import MigrationError, UsageError
 
 if TYPE_CHECKING:
     # Dagster's own processes load this module for its event log alone
@@ -279,9 +280,12 @@ def prepare_instance(folder: Path, *, is_ours: bool) -> Path:
         is_ours: Whether we chose the folder. A missing `dagster.yaml` is written there, and into an empty folder.
 
     Raises:
+        UsageError: Dagster finds no database below a path that is spelled so.
         MigrationError: This user may not write there, or the disk is full.
     """
     folder = folder.resolve()
+    if is_ours:
+        _require_findable(folder)
     try:
         _furnish(folder, is_ours=is_ours)
     except OSError as error:
@@ -291,15 +295,35 @@ def prepare_instance(folder: Path, *, is_ours: bool) -> Path:
     return folder
 
 
+def _require_findable(folder: Path) -> None:
+    """Refuse a folder that Dagster would look for elsewhere: it puts paths into URLs of SQLAlchemy as they stand."""
+    try:
+        found = sqlalchemy.make_url(f"sqlite:///{folder}").database == str(folder) and bool(str(folder).encode())
+    except (sqlalchemy.exc.ArgumentError, UnicodeEncodeError):
+        found = False
+    if not found:
+        raise UsageError(
+            f"Cannot keep the Dagster instance in {folder}",
+            why="Dagster finds no database below a path with a question mark, bytes that are not UTF-8,"
+            " or a percent sign before two hex digits",
+            remedy="Name another folder in MIGRATION_HOME, or for the instance alone in DAGSTER_HOME",
+        )
+
+
 def _furnish(folder: Path, *, is_ours: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     configuration = folder / "dagster.yaml"
     if not configuration.exists() and (is_ours or _is_empty(folder)):
         with _alone(folder):
             # whoever else may enter a folder of theirs may read it
-            write_whole(configuration, _CONFIGURATION.format(event_log=folder / "event_log"), mode=0o666)
+            write_whole(configuration, _CONFIGURATION.format(event_log=_as_yaml(folder / "event_log")), mode=0o666)
             for name in _DATABASES:
                 _log_ahead(folder / name)
+
+
+def _as_yaml(path: Path) -> str:
+    """Return a path as a scalar in quotes: JSON is YAML, and a path may hold ` #` or `: `."""
+    return json.dumps(str(path), ensure_ascii=False)
 
 
 @contextmanager
@@ -307,6 +331,7 @@ def open_instance(folder: Path, *, is_ours: bool) -> Iterator[dg.DagsterInstance
     """Open the instance on which all runs are recorded.
 
     Raises:
+        UsageError: See `prepare_instance`.
         MigrationError: It cannot be opened, or can record no more, as on a full disk.
     """
     folder = prepare_instance(folder, is_ours=is_ours)

@@ -13,6 +13,7 @@ import pytest
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster_shared.yaml_utils import load_yaml_from_path
 
+from accounts_migration.errors import UsageError
 from accounts_migration.instance import KeptOpenEventLogStorage, open_instance, prepare_instance, stored_together
 
 
@@ -55,6 +56,20 @@ def test_ours_records_its_events_below_its_folder(tmp_path: Path) -> None:
         assert isinstance(instance.event_log_storage, KeptOpenEventLogStorage)
         instance.add_dynamic_partitions("batches", ["2024-01"])
     assert list((tmp_path / "event_log").glob("*.db")) != []
+
+
+def test_ours_records_its_events_below_a_folder_that_yaml_reads_otherwise(tmp_path: Path) -> None:
+    folder = tmp_path / "q1 #2: 'x' \"y\" {z} 100% \U0001f600\nline" / "dagster"
+    with open_instance(folder, is_ours=True) as instance:
+        instance.add_dynamic_partitions("batches", ["2024-01"])
+    assert list((folder / "event_log").glob("*.db"))
+
+
+@pytest.mark.parametrize("name", ["q?mark", "100%25", "bad\udcff"])
+def test_a_folder_that_dagster_would_not_find_is_refused_before_it_is_made(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Cannot keep the Dagster instance in"):
+        prepare_instance(tmp_path / name / "dagster", is_ours=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_dagster_yaml_of_somebody_else_is_used_as_it_is(tmp_path: Path) -> None:
