@@ -87,6 +87,7 @@ _CONNECT_FAILURES = (
     (r"No such file or directory", "no server listens on that socket"),
     (r"could not translate host name", "the host's name is unknown"),
     (r"timeout expired", "the server does not answer"),
+    (r"statement timeout", "the server cut the first question short: this role's statement_timeout is too low"),
     (r"too many", "the server has no free connection"),
     (r"starting up", "the server is starting up"),
     (r"shutting down|closed the connection", "the server is shutting down"),

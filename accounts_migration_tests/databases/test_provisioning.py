@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from accounts_migration.databases.postgres_target import why_no_connection
 from accounts_migration.databases.target import Target, open_target
 from accounts_migration.errors import MigrationError
 from accounts_migration_tests.commands import Here, write_bank
@@ -167,6 +168,13 @@ def test_a_database_without_free_connections_cannot_be_opened(as_role: Callable[
     url = as_role("ALTER ROLE {role} CONNECTION LIMIT 1")
     with open_target(url), pytest.raises(MigrationError, match="the server has no free connection"):
         open_target(url)
+
+
+def test_a_role_whose_statements_end_before_they_begin_is_told_so() -> None:
+    said = "Failed to query type information: ERROR:  canceling statement due to statement timeout"
+    assert (
+        why_no_connection(said) == "the server cut the first question short: this role's statement_timeout is too low"
+    )
 
 
 @contextlib.contextmanager
