@@ -18,7 +18,7 @@ from adbc_driver_sqlite import dbapi as sqlite_dbapi
 
 from accounts_migration.databases.books import COPY, MIGRATION
 from accounts_migration.databases.legacy_source import LegacyTable, Unmigrated, incomplete, open_read_only
-from accounts_migration.databases.postgres_session import CURRENT_SCHEMA, PostgresSession
+from accounts_migration.databases.postgres_session import CURRENT_SCHEMA, PostgresSession, require_schema
 from accounts_migration.databases.postgres_target import open_session
 from accounts_migration.databases.postgres_url import display_name
 from accounts_migration.databases.schema_versions.known import VERSION_TABLE
@@ -124,7 +124,7 @@ def _of_postgres(session: PostgresSession, name: str, backup_dir: Path) -> tuple
     # rows that a policy hides from this role are not left out in silence: the server then refuses
     session.execute("SELECT set_config('row_security', 'off', false)")
     session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    _refuse_without_schema(session)
+    require_schema(session)
     _refuse_unreadable(session)
     exported = str(session.value("SELECT pg_export_snapshot()"))
     types = _types(session)
@@ -144,16 +144,6 @@ def _of_postgres(session: PostgresSession, name: str, backup_dir: Path) -> tuple
         return tables, list(_unmigrated(session, types, wanted))
 
     return write_snapshot(name, backup_dir, wanted, fill, amend, "quick_check"), KeptState(session, exported)
-
-
-def _refuse_without_schema(session: Session) -> None:
-    # the catalogue would tell of no tables at all, and a copy of none would be called complete
-    if session.value("SELECT current_schema()::text") is None:
-        raise MigrationError(
-            session.what,
-            why="no schema is selected: the one that search_path names does not exist, or this role may not use it",
-            remedy="Grant it USAGE on the schema and SELECT on its tables, or name the right schema in search_path",
-        )
 
 
 def _refuse_unreadable(session: Session) -> None:

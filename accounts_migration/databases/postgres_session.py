@@ -161,6 +161,20 @@ def _text(value: object) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
+def require_schema(session: Session) -> None:
+    """Refuse a session in which a bare name means no table: the catalogue would tell of an empty database.
+
+    Raises:
+        MigrationError: `search_path` names no schema that stands and that this role may use.
+    """
+    if session.value("SELECT current_schema()::text") is None:
+        raise MigrationError(
+            session.what,
+            why="no schema is selected: the one that search_path names does not exist, or this role may not use it",
+            remedy="Grant it USAGE on the schema and SELECT on its tables, or name the right schema in search_path",
+        )
+
+
 def lock_number(purpose: str) -> str:
-    """Return the SQL of the advisory lock's number: one for each purpose and schema."""
-    return f"hashtextextended('accounts-migration {purpose} ' || current_schema(), 0)"
+    """Return the SQL of the advisory lock's number: one for each purpose and schema, or none, which others refuse."""
+    return f"hashtextextended(concat('accounts-migration {purpose} ', current_schema()), 0)"

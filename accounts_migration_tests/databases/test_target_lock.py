@@ -158,3 +158,9 @@ def test_a_lock_that_was_given_back_can_be_taken_at_once(target_url: str) -> Non
     for _ in range(20):
         with open_target(target_url) as target, target.lock():
             assert not target.standing()
+
+
+def test_a_database_without_a_schema_is_not_taken_for_one_that_is_written_to(postgres_url: str) -> None:
+    """The schema that lacks is told by who looks at the rights."""
+    with open_target(f"{postgres_url}&options=-csearch_path%3Dnowhere") as target, target.lock():
+        assert target.denied() != []

@@ -16,6 +16,7 @@ from accounts_migration.databases.copies.postgres_programs import find_programs
 from accounts_migration.databases.target import open_target, target_location
 from accounts_migration.errors import MigrationError, UsageError
 from accounts_migration.operations.backup import (
+    engine_of,
     list_backups,
     take_backup,
 )
@@ -124,6 +125,15 @@ def test_a_table_that_the_role_may_not_read_is_named(postgres_url: str, backup_d
     run_sql(postgres_url, f"GRANT USAGE ON SCHEMA audit TO {name}", f"GRANT SELECT ON audit.entry TO {name}")
     backup = take_backup(reader, backup_dir)
     assert {table: one.rows for table, one in backup.figures.tables.items()} == {"audit.entry": 0}
+
+
+def test_a_schema_that_is_not_there_is_not_taken_for_an_empty_one(postgres_url: str, backup_dir: Path) -> None:
+    mistyped = f"{postgres_url}&options=-csearch_path%3Dnowhere"
+    with pytest.raises(MigrationError, match="no schema is selected"):
+        take_backup(mistyped, backup_dir)
+    assert names(backup_dir) == []
+    with pytest.raises(MigrationError, match="no schema is selected"), engine_of(mistyped, None).lock():
+        pass
 
 
 def test_a_server_that_lets_the_role_into_the_target_alone_has_the_backup_read_through(

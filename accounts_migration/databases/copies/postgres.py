@@ -38,7 +38,7 @@ from accounts_migration.databases.copies.postgres_figures import (
 )
 from accounts_migration.databases.copies.postgres_programs import Programs, find_programs, run
 from accounts_migration.databases.files import written_aside
-from accounts_migration.databases.postgres_session import PostgresSession, lock_number
+from accounts_migration.databases.postgres_session import PostgresSession, lock_number, require_schema
 from accounts_migration.databases.postgres_target import open_session
 from accounts_migration.databases.postgres_url import display_name, parameter, with_database
 from accounts_migration.databases.sql_text import literal
@@ -84,6 +84,7 @@ class PostgresEngine(Engine):
     def dump(self, folder: Path) -> Dump:
         """Dump the state that one snapshot of the server sees, and count it there; see `Engine.dump`."""
         with closing(open_session(self.url)) as session:
+            require_schema(session)
             version = f"PostgreSQL {session.version()}"
             if not tables(session):
                 return Dump("empty", None, Figures(), version)
@@ -310,6 +311,7 @@ class PostgresEngine(Engine):
     def _hold(self) -> None:
         self._lock = self._opened()
         if self._lock is not None:
+            require_schema(self._lock)
             self._take(self._lock, lock_number("migration"))
 
     def _let_go(self) -> None:
