@@ -5,8 +5,9 @@ and how the outcome is shown (`accounts_migration.console`).
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -29,8 +30,11 @@ from accounts_migration.outcome import Outcome, account_for
 from accounts_migration.partitions import EMPTY
 from accounts_migration.preflight.checklist import before_copying, refuse_failed
 from accounts_migration.resources import PlatformResource, TargetResource
-from accounts_migration.runner import RunOutcome, ranges, run_job
+from accounts_migration.runner import RunOutcome, ranges, run_job, snapshot_taken
 from accounts_migration.settings import Settings
+
+Run = Callable[..., RunOutcome]
+"""Runs a job that reads the snapshot of this copy; the arguments are those of `run_job` after the instance."""
 
 
 def copy(
@@ -68,18 +72,20 @@ def copy(
         refuse_failed(f"The copy into {database.name} is refused, nothing was written", judged)
         if instance is None:
             instance = stack.enter_context(open_instance_of(settings))
-        if outcome.take(run_job(definitions, instance, COPY_SNAPSHOT_JOB)):
-            outcome.snapshot = source.snapshot()
+        taken = run_job(definitions, instance, COPY_SNAPSHOT_JOB)
+        if outcome.take(taken):
+            outcome.snapshot = snapshot_taken(taken, source)
+            run = partial(run_job, definitions, instance, reads=(source, outcome.snapshot))
             if not all_tables:
                 source.close()
             if outcome.snapshot.tables or not all_tables:
                 refuse_without_platform(outcome.snapshot)
                 outcome.batches = _batches(outcome.snapshot, database)
                 spans = ranges(instance, outcome.batches)
-                _copy(outcome, definitions, instance, COPY_ALL_JOB if all_tables else COPY_JOB, spans, report_folder)
+                _copy(outcome, definitions, run, COPY_ALL_JOB if all_tables else COPY_JOB, spans, report_folder)
             else:
-                _copy_other_tables(outcome, definitions, instance, report_folder)
-        account_for(outcome, settings, source, database, PLATFORM_ENTITIES)
+                _copy_other_tables(outcome, run, report_folder)
+        account_for(outcome, settings, database, PLATFORM_ENTITIES)
     outcome.seconds = time.monotonic() - started
     return outcome
 
@@ -105,17 +111,15 @@ def _batches(snapshot: Snapshot, database: Target) -> list[str]:
     return sorted({*found, *recorded} or {EMPTY})
 
 
-def _copy_other_tables(
-    outcome: Outcome, definitions: dg.Definitions, instance: dg.DagsterInstance, report_folder: Path | None
-) -> None:
+def _copy_other_tables(outcome: Outcome, run: Run, report_folder: Path | None) -> None:
     """Carry a database that holds no Account Processing System, and report on it, if there is a table."""
     outcome.loaded = True
-    loaded = outcome.take(run_job(definitions, instance, COPY_ALL_JOB, assets=[COPY_BACKUP, OTHER_TABLES]))
+    loaded = outcome.take(run(COPY_ALL_JOB, assets=[COPY_BACKUP, OTHER_TABLES]))
     if loaded and outcome.other_tables:
         config = _report_config(report_folder)
-        run = run_job(definitions, instance, COPY_ALL_JOB, assets=[COPY_REPORT], config=config)
-        outcome.report = run.metadata.get(COPY_REPORT.to_user_string(), {})
-        loaded = outcome.take(run)
+        reported = run(COPY_ALL_JOB, assets=[COPY_REPORT], config=config)
+        outcome.report = reported.metadata.get(COPY_REPORT.to_user_string(), {})
+        loaded = outcome.take(reported)
     outcome.success = loaded and all(check.passed for check in outcome.checks)
 
 
@@ -126,7 +130,7 @@ def _report_config(folder: Path | None) -> dict[str, dict[str, str]]:
 def _copy(
     outcome: Outcome,
     definitions: dg.Definitions,
-    instance: dg.DagsterInstance,
+    run: Run,
     job: str,
     spans: Sequence[Sequence[str]],
     report_folder: Path | None,
@@ -134,14 +138,14 @@ def _copy(
     """Judge everything, and load it only if every check passed."""
 
     def prepare(span: Sequence[str], some: Sequence[dg.AssetKey] | None) -> RunOutcome:
-        return run_job(definitions, instance, COPY_PREPARE_JOB, span, assets=some)
+        return run(COPY_PREPARE_JOB, span, assets=some)
 
     def load(place: int, span: Sequence[str]) -> bool:
         assets = assets_of_range(definitions, job, loads, place, len(spans))
         config = _report_config(report_folder) if COPY_REPORT in assets else None
-        run = run_job(definitions, instance, job, span, assets=assets, config=config)
-        outcome.report = run.metadata.get(COPY_REPORT.to_user_string(), {})
-        return outcome.take(run)
+        loaded = run(job, span, assets=assets, config=config)
+        outcome.report = loaded.metadata.get(COPY_REPORT.to_user_string(), {})
+        return outcome.take(loaded)
 
     if not judge(outcome, prepare, spans, list(PLATFORM_ENTITIES.values())):
         return

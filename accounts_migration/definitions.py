@@ -31,18 +31,20 @@ from accounts_migration.assets.validation import build_validation
 from accounts_migration.databases.books import COPY
 from accounts_migration.errors import UsageError
 from accounts_migration.executors import Work, logged_executor
-from accounts_migration.io_managers import AssessmentIOManager, SnapshotIOManager, StagingIOManager
+from accounts_migration.io_managers import AssessmentIOManager, snapshot_of, staging_of
 from accounts_migration.jobs import BACKUP_JOB, build_copy_jobs, build_jobs, build_rollback_job, is_copy
 from accounts_migration.resources import (
     BackupResource,
     LegacyResource,
     PlatformResource,
     RollbackResource,
+    SourceResource,
     TargetResource,
 )
 from accounts_migration.schedules import build_schedules
 from accounts_migration.sensors import build_sensors
 from accounts_migration.settings import Settings, load_settings
+from accounts_migration.snapshots_of_runs import for_each_run
 from accounts_migration.streams import use_frugal_memory
 
 
@@ -73,15 +75,15 @@ def build_defs(
         "policies": chosen.policies,
         "settings": chosen,
         "assessment_io": AssessmentIOManager(chosen),
-        "staging_io": StagingIOManager(chosen.staging_location, legacy),
-        "snapshot_io": SnapshotIOManager(legacy),
+        "staging_io": staging_of(chosen.staging_location, "legacy"),
+        "snapshot_io": snapshot_of("legacy"),
         "promising": Ahead(),
         "reconciling": Ahead(),
         "platform": platform,
         "copy_target": copy_target,
         "copy_backups": BackupResource(copy_target, chosen.backups, chosen.pg_dump, chosen.backup_retention_days),
-        "platform_staging_io": StagingIOManager(chosen.staging_location, platform),
-        "platform_snapshot_io": SnapshotIOManager(platform),
+        "platform_staging_io": staging_of(chosen.staging_location, "platform"),
+        "platform_snapshot_io": snapshot_of("platform"),
         "reports": chosen.migration_home / "reports",
         **(resource_overrides or {}),
     }
@@ -150,5 +152,8 @@ def _location(url: str | None) -> str | None:
 
 
 def _as_resource(value: Any) -> Any:
-    """Dagster knows an I/O manager by its class; every other plain object is handed on as it is."""
-    return value if isinstance(value, dg.IOManager) else dg.ResourceDefinition.hardcoded_resource(value)
+    """A source is one for each run; Dagster knows I/O managers; every other plain object is handed on as it is."""
+    if isinstance(value, SourceResource):
+        return for_each_run(value)
+    known = isinstance(value, (dg.IOManager, dg.ResourceDefinition))
+    return value if known else dg.ResourceDefinition.hardcoded_resource(value)

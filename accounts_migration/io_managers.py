@@ -16,18 +16,23 @@ from accounts_migration.settings import Settings
 from accounts_migration.staging import WHOLE, Staged, StagedOutput, StagingWriter
 
 
+def staging_folder(location: str, snapshot_id: str, asset_key: dg.AssetKey) -> UPath:
+    """Return the folder of an asset's batches below a location."""
+    return UPath(location).joinpath(snapshot_id, *asset_key.path)
+
+
 class StagingIOManager(dg.IOManager):
     """Stages Parquet below `location/<snapshot id>/<asset>/<batch>`."""
 
     def __init__(self, location: str, source: SourceResource) -> None:
-        """Remember the location, any fsspec URL will do, and the database whose present snapshot is staged."""
+        """Remember the location, any fsspec URL will do, and the database whose snapshot is staged."""
         self._location = location
         self._source = source
 
     def handle_output(self, context: dg.OutputContext, obj: StagedOutput) -> None:
         """Write every batch of the output, each replaced atomically."""
         with failing_clearly():
-            StagingWriter(self.folder(obj.snapshot_id, context.asset_key), obj).write()
+            StagingWriter(staging_folder(self._location, obj.snapshot_id, context.asset_key), obj).write()
 
     def load_input(self, context: dg.InputContext) -> Staged:
         """Return the staged tables of the asset for the partitions that the run asks for."""
@@ -36,16 +41,12 @@ class StagingIOManager(dg.IOManager):
             return self.staged(context.asset_key, batches)
 
     def staged(self, asset_key: dg.AssetKey, batches: tuple[str, ...] = (WHOLE,)) -> Staged:
-        """Return the staged tables of an asset for the present snapshot."""
-        return Staged(self.folder(self._source.snapshot().snapshot_id, asset_key), batches)
-
-    def folder(self, snapshot_id: str, asset_key: dg.AssetKey) -> UPath:
-        """Return the folder of an asset's batches."""
-        return UPath(self._location).joinpath(snapshot_id, *asset_key.path)
+        """Return the staged tables of an asset for the snapshot that the run reads."""
+        return Staged(staging_folder(self._location, self._source.snapshot().snapshot_id, asset_key), batches)
 
 
 class SnapshotIOManager(dg.IOManager):
-    """Hands the present snapshot on; its files are written by the asset itself, into BACKUP_DIR."""
+    """Hands on the snapshot that the run reads; its files are written by the asset itself, into BACKUP_DIR."""
 
     def __init__(self, source: SourceResource) -> None:
         """Remember the source database."""
@@ -55,9 +56,29 @@ class SnapshotIOManager(dg.IOManager):
         """Do nothing: the snapshot stands already."""
 
     def load_input(self, context: dg.InputContext) -> Snapshot:
-        """Return the present snapshot."""
+        """Return the snapshot that the run reads."""
         with failing_clearly():
             return self._source.snapshot()
+
+
+def staging_of(location: str, source: str) -> dg.IOManagerDefinition:
+    """Return the resource that stages what a run reads of the source, which is a resource's name."""
+
+    @dg.io_manager(required_resource_keys={source})
+    def staging(context: dg.InitResourceContext) -> StagingIOManager:
+        return StagingIOManager(location, getattr(context.resources, source))
+
+    return staging
+
+
+def snapshot_of(source: str) -> dg.IOManagerDefinition:
+    """Return the resource that hands on the snapshot that a run reads of the source, which is a resource's name."""
+
+    @dg.io_manager(required_resource_keys={source})
+    def handing_on(context: dg.InitResourceContext) -> SnapshotIOManager:
+        return SnapshotIOManager(getattr(context.resources, source))
+
+    return handing_on
 
 
 class AssessmentIOManager(dg.IOManager):

@@ -29,7 +29,6 @@ from accounts_migration.entities import ENTITIES, Entity
 from accounts_migration.entities.policies import Policies
 from accounts_migration.errors import MigrationError
 from accounts_migration.instance import open_instance_of
-from accounts_migration.io_managers import SnapshotIOManager, StagingIOManager
 from accounts_migration.jobs import LOAD_JOB, PREFLIGHT_TAG, PREPARE_JOB, REPORT_JOB, SNAPSHOT_JOB, VERIFY_JOB
 from accounts_migration.outcome import Outcome, account_for
 from accounts_migration.partitions import EMPTY
@@ -38,7 +37,7 @@ from accounts_migration.phases import Progress as PhaseProgress
 from accounts_migration.preflight.checklist import before_writing, refuse_failed
 from accounts_migration.preflight.situation import share_of, situation
 from accounts_migration.resources import LegacyResource, TargetResource, recorded_snapshot
-from accounts_migration.runner import RunOutcome, ranges, run_job
+from accounts_migration.runner import RunOutcome, ranges, run_job, snapshot_taken
 from accounts_migration.settings import Settings
 
 
@@ -59,11 +58,19 @@ class _Work:
     ) -> RunOutcome:
         """Run a job, or some of its assets."""
         judged = {PREFLIGHT_TAG: "judged before the first write"}
-        return run_job(self.definitions, self.instance, job, batches, assets=assets, tags=judged)
+        reads = (self.legacy, self.outcome.snapshot) if self.outcome.snapshot else None
+        return run_job(self.definitions, self.instance, job, batches, assets=assets, tags=judged, reads=reads)
 
     def take(self, job: str, batches: Sequence[str] | None = None, assets: Sequence[dg.AssetKey] | None = None) -> bool:
         """Run a job and add what it recorded; return whether it succeeded."""
         return self.outcome.take(self.run(job, batches, assets))
+
+    def take_snapshot(self) -> Snapshot | None:
+        """Take and return the snapshot that all later runs read, whatever is taken beside them; None if that failed."""
+        run = self.run(SNAPSHOT_JOB)
+        if self.outcome.take(run):
+            self.outcome.snapshot = snapshot_taken(run, self.legacy)
+        return self.outcome.snapshot
 
 
 @contextmanager
@@ -82,7 +89,7 @@ def _work(settings: Settings, instance: dg.DagsterInstance | None) -> Iterator[_
         if instance is None:
             instance = stack.enter_context(open_instance_of(settings))
         yield _Work(outcome, settings, definitions, instance, legacy, database, was_migrated_into)
-        account_for(outcome, settings, legacy, database)
+        account_for(outcome, settings, database)
     outcome.seconds = time.monotonic() - started
 
 
@@ -102,15 +109,15 @@ def migrate(settings: Settings, words: Sequence[str], instance: dg.DagsterInstan
     """
     named_ranges(words)
     with _work(settings, instance) as work:
-        if work.take(SNAPSHOT_JOB):
-            _migrate(work, words)
+        snapshot = work.take_snapshot()
+        if snapshot is not None:
+            _migrate(work, snapshot, words)
     return work.outcome
 
 
-def _migrate(work: _Work, words: Sequence[str]) -> None:
+def _migrate(work: _Work, snapshot: Snapshot, words: Sequence[str]) -> None:
     outcome = work.outcome
-    outcome.snapshot = work.legacy.snapshot()
-    found = outcome.snapshot.tables[ENTITIES["transaction"].legacy_table].batches
+    found = snapshot.tables[ENTITIES["transaction"].legacy_table].batches
     if words:
         outcome.batches = chosen_batches(words, found)
     else:
@@ -119,7 +126,7 @@ def _migrate(work: _Work, words: Sequence[str]) -> None:
         recorded = {record.batch for record in records if record.entity == "transaction"}
         outcome.batches = sorted({*found, *recorded} or {EMPTY})
     entities = list(ENTITIES.values())
-    _refuse_unready(work, outcome.snapshot, entities, outcome.batches)
+    _refuse_unready(work, snapshot, entities, outcome.batches)
     spans = ranges(work.instance, outcome.batches)
     if _prepare(work, spans, entities):
         outcome.loaded = True
@@ -220,11 +227,12 @@ def run_phase(settings: Settings, phase: Phase, instance: dg.DagsterInstance | N
             to the target.
     """
     with _work(settings, instance) as work:
-        if phase.number > 1 or work.take(SNAPSHOT_JOB):
-            work.outcome.snapshot = _snapshot_of_phase_1(work.legacy)
-            at = phase_progress(settings, work.outcome.snapshot, work.database, work.instance)
+        snapshot = work.take_snapshot() if phase.number == 1 else _snapshot_of_phase_1(work.legacy)
+        if snapshot is not None:
+            work.outcome.snapshot = snapshot
+            at = phase_progress(settings, snapshot, work.database, work.instance)
             refuse_out_of_order(phase, at)
-            _migrate_phase(work, phase, at.batches_of(phase))
+            _migrate_phase(work, phase, at)
     return work.outcome
 
 
@@ -243,14 +251,13 @@ def phase_progress(
     return progress(snapshot, settings.policies, settings.recent_from, database, location, instance)
 
 
-def _migrate_phase(work: _Work, phase: Phase, batches: Sequence[str]) -> None:
-    outcome = work.outcome
+def _migrate_phase(work: _Work, phase: Phase, at: PhaseProgress) -> None:
+    outcome, batches = work.outcome, at.batches_of(phase)
     entities = [ENTITIES[name] for name in phase.entities]
     in_batches = any(entity.batch_column for entity in entities)
     if in_batches:
-        outcome.batches = list(batches)
-    if outcome.snapshot is not None:
-        _refuse_unready(work, outcome.snapshot, entities, outcome.batches)
+        outcome.batches = batches
+    _refuse_unready(work, at.snapshot, entities, outcome.batches)
     spans: Sequence[Sequence[str]] = ranges(work.instance, batches) if in_batches else [[]]
     links = [key for entity in entities for key in (raw_key(entity), cleaned_key(entity))]
     # a product or customer is kept while an account refers to it, so their cleaning reads the raw accounts
@@ -268,6 +275,7 @@ def verify(settings: Settings, *, keep_policies: bool) -> Outcome:
     """Compare every row of the target with the source, as it would be migrated now; write nothing into the target.
 
     The source is read and cleaned anew, in a staging area of its own, under the snapshot time that the target recorded.
+    Its snapshot does not become the present one.
 
     Args:
         settings: Source and target.
@@ -284,13 +292,13 @@ def verify(settings: Settings, *, keep_policies: bool) -> Outcome:
         recorded = recorded_snapshot(database, "verify")
         if not keep_policies:
             settings = _with_policies_of(database, settings)
-        home = settings.migration_home / "verification"
-        settings = settings.model_copy(update={"staging": str((home / "staging").resolve())})
-        legacy = LegacyResource(settings.source_db, settings.backups, home, as_of=recorded.taken_at)
+        staging = settings.migration_home / "verification" / "staging"
+        settings = settings.model_copy(update={"staging": str(staging.resolve())})
+        legacy = LegacyResource(settings.source_db, settings.backups, None, as_of=recorded.taken_at)
         legacy.refuse_unnamed()
         instance = stack.enter_context(open_instance_of(settings))
-        _compare(outcome, _definitions_for(settings, legacy), instance, legacy)
-        account_for(outcome, settings, legacy, database)
+        _compare(outcome, build_defs(settings=settings, resource_overrides={"legacy": legacy}), instance, legacy)
+        account_for(outcome, settings, database)
     outcome.seconds = time.monotonic() - started
     return outcome
 
@@ -300,26 +308,18 @@ def _with_policies_of(database: Target, settings: Settings) -> Settings:
     return settings.model_copy(update={"policies": Policies.model_validate_json(latest.policies)})
 
 
-def _definitions_for(settings: Settings, legacy: LegacyResource) -> dg.Definitions:
-    """Return definitions that keep what is read and cleaned apart from the migration's own."""
-    apart = {
-        "legacy": legacy,
-        "staging_io": StagingIOManager(settings.staging_location, legacy),
-        "snapshot_io": SnapshotIOManager(legacy),
-    }
-    return build_defs(settings=settings, resource_overrides=apart)
-
-
 def _compare(
     outcome: Outcome, definitions: dg.Definitions, instance: dg.DagsterInstance, legacy: LegacyResource
 ) -> None:
-    if not outcome.take(run_job(definitions, instance, SNAPSHOT_JOB)):
+    run = run_job(definitions, instance, SNAPSHOT_JOB)
+    if not outcome.take(run):
         return
-    outcome.snapshot = legacy.snapshot()
+    outcome.snapshot = snapshot_taken(run, legacy)
+    reads = (legacy, outcome.snapshot)
     outcome.batches = sorted(outcome.snapshot.tables[ENTITIES["transaction"].legacy_table].batches or {EMPTY})
     spans = ranges(instance, outcome.batches)
-    cleaned = all(outcome.take(run_job(definitions, instance, PREPARE_JOB, span)) for span in spans)
-    compared = cleaned and outcome.take(run_job(definitions, instance, VERIFY_JOB))
+    cleaned = all(outcome.take(run_job(definitions, instance, PREPARE_JOB, span, reads=reads)) for span in spans)
+    compared = cleaned and outcome.take(run_job(definitions, instance, VERIFY_JOB, reads=reads))
     # everything is asked for here: what could not be compared is no pass
     outcome.success = compared and all(check.passed for check in outcome.checks)
 

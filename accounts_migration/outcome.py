@@ -24,11 +24,10 @@ from accounts_migration.databases.target import Target
 from accounts_migration.entities import ENTITIES, Entity
 from accounts_migration.entities.defects import REJECTED
 from accounts_migration.errors import MigrationError
-from accounts_migration.io_managers import StagingIOManager
+from accounts_migration.io_managers import staging_folder
 from accounts_migration.logs import run_id
 from accounts_migration.reconciliation.accounting import BatchLaw, laws, total
 from accounts_migration.reconciliation.promises import ControlTotal
-from accounts_migration.resources import SourceResource
 from accounts_migration.runner import CheckVerdict, RunOutcome
 from accounts_migration.settings import Settings
 from accounts_migration.staging import WHOLE, Staged
@@ -100,7 +99,6 @@ def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
 def account_for(
     outcome: Outcome,
     settings: Settings,
-    source: SourceResource,
     database: Target,
     entities: Mapping[str, Entity] = ENTITIES,
 ) -> None:
@@ -111,7 +109,7 @@ def account_for(
     if outcome.snapshot is None or outcome.entities or not outcome.snapshot.tables:
         return
     try:
-        _count(outcome, outcome.snapshot, settings, source, database, entities)
+        _count(outcome, outcome.snapshot, settings, database, entities)
     except MigrationError:
         # a load that failed may leave nothing to count: no table, no server. Why is told already
         if not outcome.problems:
@@ -122,18 +120,17 @@ def _count(
     outcome: Outcome,
     snapshot: Snapshot,
     settings: Settings,
-    source_database: SourceResource,
     database: Target,
     entities: Mapping[str, Entity],
 ) -> None:
-    staging = StagingIOManager(settings.staging_location, source_database)
     for entity in entities.values():
         source = snapshot.tables[entity.legacy_table].batches
         batches = outcome.batches if entity.batch_column else [WHOLE]
         if outcome.loaded:
             lines = laws(entity.name, source, database.counts_by_batch(entity.name), database.defect_counts(), batches)
         else:
-            staged = staging.staged(cleaned_key(entity), tuple(batches))
+            folder = staging_folder(settings.staging_location, snapshot.snapshot_id, cleaned_key(entity))
+            staged = Staged(folder, tuple(batches))
             # an earlier command, under other policies, may have staged what this one did not get to
             lines = [
                 _cleaned_law(entity.name, batch, staged)

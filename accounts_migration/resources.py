@@ -6,13 +6,15 @@ configured value would show in the UI, and a target's address may hold a passwor
 """
 
 import contextlib
+import copy
 import dataclasses
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Self
 
 from accounts_migration.databases.bookkeeping import Snapshot as RecordedSnapshot
 from accounts_migration.databases.books import COPY, MIGRATION, Books
@@ -39,22 +41,27 @@ LEGACY_TABLES = [legacy_table(entity) for entity in ENTITIES.values()]
 
 
 class SourceResource(ABC):
-    """A source database and the snapshot of it that the present migration or copy reads."""
+    """A source database and its present snapshot: the one taken last, which the next run reads.
+
+    A run has one of its own, which stays the same (`read_by_run`).
+    """
 
     asset = ""
     """The asset that takes the snapshot."""
 
-    def __init__(self, backups: Path, home: Path, *, as_of: datetime | None = None) -> None:
+    def __init__(self, backups: Path, home: Path | None, *, as_of: datetime | None = None) -> None:
         """Remember where its snapshots go.
 
         Args:
             backups: BACKUP_DIR.
-            home: Where the present snapshot is remembered.
+            home: Where the present snapshot is remembered; None where none is to become the present one.
             as_of: The time (UTC) that stands for the snapshot's own; for comparing with what was loaded then.
         """
         self._as_of = as_of
         self._backups = backups
         self._home = home
+        self._read: Path | None = None
+        self._record: Callable[[Path], None] | None = None
 
     @property
     def is_verification(self) -> bool:
@@ -78,44 +85,79 @@ class SourceResource(ABC):
         """Raise UsageError where no source is set: before a run is launched, not within it."""
         _ = self.location
 
-    @property
-    def _pointer(self) -> Path:
-        name = hashlib.sha256(self.location.encode()).hexdigest()[:16]
-        return self._home / "snapshots" / f"{name}.json"
+    def read_by_run(self, folder: Path | None, record: Callable[[Path], None]) -> Self:
+        """Return this source as a run reads it: the snapshot in the folder until the run takes one, then that.
+
+        Args:
+            folder: The folder of a snapshot; None where there is none yet.
+            record: Called with the folder of the snapshot that the run takes.
+        """
+        read = copy.copy(self)
+        read._read, read._record = folder, record
+        return read
 
     def take_snapshot(self) -> Snapshot:
-        """Take a snapshot and make it the present one.
+        """Take a snapshot and make it the present one, and the one that the run reads.
 
         Raises:
             MigrationError: The source cannot be read, or a folder cannot be written.
         """
         snapshot = self._taken()
+        folder = Path(snapshot.folder).resolve()
+        if self._home is not None:
+            self._remember(folder, self._pointer(self._home))
+        if self._record is not None:
+            self._read = folder
+            self._record(folder)
+        return snapshot
+
+    def _pointer(self, home: Path) -> Path:
+        name = hashlib.sha256(self.location.encode()).hexdigest()[:16]
+        return home / "snapshots" / f"{name}.json"
+
+    def _remember(self, folder: Path, pointer: Path) -> None:
         try:
-            self._pointer.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_whole(self._pointer, json.dumps({"folder": str(Path(snapshot.folder).resolve())}))
+            pointer.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_whole(pointer, json.dumps({"folder": str(folder)}))
         except OSError as error:
             raise MigrationError(
-                f"Cannot remember the snapshot in {self._pointer.parent}",
+                f"Cannot remember the snapshot in {pointer.parent}",
                 why=str(error.strerror),
                 remedy="Free disk space, or name in MIGRATION_HOME a folder that this user may write to",
             ) from error
-        return snapshot
 
-    def snapshot(self) -> Snapshot:
-        """Return the present snapshot.
+    def present_folder(self) -> Path:
+        """Return the folder of the present snapshot.
 
         Raises:
             MigrationError: None was taken yet.
         """
         try:
-            folder = json.loads(self._pointer.read_text())["folder"]
+            if self._home is None:
+                raise ValueError("none is present")
+            return Path(json.loads(self._pointer(self._home).read_text())["folder"])
         except (OSError, ValueError, KeyError) as error:
             raise MigrationError(
                 f"There is no snapshot of {self.location}",
                 why="none was taken yet",
                 remedy=f"Materialize {self.asset} first",
             ) from error
-        snapshot = read_manifest(Path(folder))
+
+    def snapshot(self) -> Snapshot:
+        """Return the snapshot that the run reads; outside of runs the present one.
+
+        Raises:
+            MigrationError: None was taken yet, or it does not stand whole any more.
+        """
+        return self.in_folder(self._read or self.present_folder())
+
+    def in_folder(self, folder: Path) -> Snapshot:
+        """Return the snapshot that stands in a folder.
+
+        Raises:
+            MigrationError: None stands there whole.
+        """
+        snapshot = read_manifest(folder)
         return snapshot if self._as_of is None else dataclasses.replace(snapshot, taken_at=self._as_of.isoformat())
 
     def snapshot_of(self, recorded: RecordedSnapshot) -> Snapshot:
@@ -132,7 +174,7 @@ class LegacyResource(SourceResource):
 
     asset = "legacy/snapshot"
 
-    def __init__(self, source: Path | None, backups: Path, home: Path, *, as_of: datetime | None = None) -> None:
+    def __init__(self, source: Path | None, backups: Path, home: Path | None, *, as_of: datetime | None = None) -> None:
         """Remember the legacy file; see `SourceResource`."""
         super().__init__(backups, home, as_of=as_of)
         self._source = source
@@ -207,7 +249,9 @@ class PlatformResource(SourceResource):
 
     def _taken(self) -> Snapshot:
         self.close()
-        snapshot, self._state = take_platform_snapshot(self.url, self._backups)
+        snapshot, state = take_platform_snapshot(self.url, self._backups)
+        # one for all runs of this process: further tables are read by a later run than the one that took the snapshot
+        self._state.take_over(state)
         return snapshot
 
     def close(self) -> None:

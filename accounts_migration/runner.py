@@ -6,6 +6,7 @@ Here: one run after the other in this process, ranges of batches, and what a run
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
@@ -13,15 +14,21 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from dagster._core.utils import make_new_run_id
 from dagster_shared.error import SerializableErrorInfo
 
+from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.dead_runs import PROCESS_TAG, this_process
 from accounts_migration.errors import MigrationError
 from accounts_migration.jobs import RUN_TAG
 from accounts_migration.logs import hear, run_id, say
 from accounts_migration.partitions import BATCHES
+from accounts_migration.resources import SourceResource
+from accounts_migration.snapshots_of_runs import reading
 
 _INTERRUPTIONS = (DagsterExecutionInterruptedError, KeyboardInterrupt)
 # else it would show each event on the terminal
 _DAGSTERS_OWN_IS_SILENT = {"console": {"config": {"log_level": "CRITICAL"}}}
+Reads = tuple[SourceResource, Snapshot]
+"""A source, and the snapshot of it that a run is to read."""
+
 _EXPLAINED = ("MigrationError", "UsageError", "ConstraintViolated")
 
 
@@ -57,6 +64,7 @@ def run_job(
     config: Mapping[str, object] | None = None,
     assets: Sequence[dg.AssetKey] | None = None,
     tags: Mapping[str, str] | None = None,
+    reads: Reads | None = None,
 ) -> RunOutcome:
     """Run a job in this process and return what it came to.
 
@@ -68,6 +76,7 @@ def run_job(
         config: Step -> its configuration.
         assets: Only these of the job's assets; None for all.
         tags: Tags of the run, besides those of the job.
+        reads: The snapshot that the run is to read; None for the present one, or the one that it takes.
 
     Raises:
         MigrationError: Somebody stopped the run.
@@ -80,6 +89,8 @@ def run_job(
     if batches:
         told |= {ASSET_PARTITION_RANGE_START_TAG: batches[0], ASSET_PARTITION_RANGE_END_TAG: batches[-1]}
     run = make_new_run_id()
+    if reads is not None:
+        told |= reading(*reads, run)
     hear(instance, run, say)
     try:
         result = definitions.resolve_job_def(job).execute_in_process(
@@ -116,6 +127,11 @@ def run_job(
         if event.asset_key is not None and event.partition is None
     }
     return RunOutcome(job, result.run_id, result.success, problems, checks, metadata)
+
+
+def snapshot_taken(run: RunOutcome, source: SourceResource) -> Snapshot:
+    """Return the snapshot of the source that a run took; it succeeded."""
+    return source.in_folder(Path(str(run.metadata[source.asset]["folder"])))
 
 
 def _stopped(job: str) -> MigrationError:

@@ -78,7 +78,7 @@ class Staged:
         except (OSError, ValueError) as error:
             raise MigrationError(
                 f"Nothing is staged of {self.name} for batch {batch}",
-                why="it was not materialized for the present snapshot",
+                why="it was not materialized for this run's snapshot",
                 remedy=f"Materialize {self.name} (batch {batch}) first",
             ) from error
         return manifest

@@ -214,4 +214,5 @@ def test_a_home_that_cannot_be_written_is_told(tmp_path: Path, here: Here) -> No
     said = here("assess", "legacy.db")
 
     assert said.status == 1
-    assert "Cannot remember the snapshot in var/assessment/snapshots: Not a directory" in said.err
+    assert "Cannot write the assessment into var/assessment/" in said.err
+    assert "Not a directory. Free disk space, or name another folder in MIGRATION_HOME" in said.err

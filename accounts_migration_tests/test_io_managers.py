@@ -11,7 +11,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.errors import MigrationError
-from accounts_migration.io_managers import SnapshotIOManager, StagingIOManager
+from accounts_migration.io_managers import SnapshotIOManager, StagingIOManager, staging_folder
 from accounts_migration.partitions import BATCHES, register_batches
 from accounts_migration.resources import LegacyResource
 from accounts_migration.staging import Staged, StagedOutput
@@ -166,9 +166,8 @@ def test_what_was_staged_of_another_snapshot_is_not_read(
         chain.run("read/numbers", batch="2024-02")
 
 
-def test_an_asset_stands_below_its_snapshot(tmp_path: Path, legacy: LegacyResource) -> None:
-    manager = StagingIOManager(str(tmp_path / "staging"), legacy)
-    folder = manager.folder("20250102", dg.AssetKey(["cleaned", "accounts"]))
+def test_an_asset_stands_below_its_snapshot(tmp_path: Path) -> None:
+    folder = staging_folder(str(tmp_path / "staging"), "20250102", dg.AssetKey(["cleaned", "accounts"]))
     assert str(folder) == str(tmp_path / "staging" / "20250102" / "cleaned" / "accounts")
 
 

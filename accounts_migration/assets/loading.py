@@ -43,6 +43,7 @@ from accounts_migration.reconciliation.promises import Promises
 from accounts_migration.reconciliation.target_content import ReadBack, compare_entity
 from accounts_migration.resources import BackupResource, TargetResource
 from accounts_migration.settings import Settings
+from accounts_migration.snapshots_of_runs import begun_at
 from accounts_migration.staging import Staged
 
 ACCOUNTING_CHECK, TOTALS_CHECK, CONTENT_CHECK = "accounting_law", "control_totals", "content"
@@ -118,11 +119,13 @@ def load_and_read_back(
         Check -> batch -> verdict.
 
     Raises:
-        MigrationError: See `Target.prepare`, `Target.load_batch`.
+        MigrationError: The run was overtaken; see also `Target.prepare`, `Target.load_batch`.
     """
     database.prepare()
     database.refuse_foreign_rows([entity.name])
-    content = _load_all(context, entity, database, batches_of(context, entity), rows, snapshot, policies)
+    batches = batches_of(context, entity)
+    _refuse_overtaken(context, entity, database, batches, snapshot)
+    content = _load_all(context, entity, database, batches, rows, snapshot, policies)
     return _verdicts(entity, database, snapshot, rows, content)
 
 
@@ -133,6 +136,31 @@ def loaded_and_judged(
     yield dg.MaterializeResult()
     for name, by_batch in verdicts.items():
         yield from check_results(context, target_key(entity), name, by_batch)
+
+
+def _refuse_overtaken(
+    context: dg.AssetExecutionContext, entity: Entity, database: Target, batches: list[str], snapshot: Snapshot
+) -> None:
+    """Raise MigrationError where a batch was loaded from another snapshot since the run began with its own.
+
+    Each run reads one snapshot to its end, so that a slow one could else put an older state in the place of a newer.
+    """
+    others = [
+        record
+        for record in database.recorded_batches()
+        if record.entity == entity.name and record.batch in batches and record.snapshot_id != snapshot.snapshot_id
+    ]
+    if not others:
+        return
+    begun = begun_at(context.instance, context.run)
+    for record in others:
+        if record.loaded_at > begun:
+            raise MigrationError(
+                f"The load of {entity.name} is refused",
+                why=f"batch {record.batch} was loaded from the snapshot {record.snapshot_id}"
+                f" since this run began with {snapshot.snapshot_id}",
+                remedy="Launch a new run, which reads the present snapshot, if anything is left to be loaded",
+            )
 
 
 def _load_all(

@@ -29,7 +29,6 @@ from accounts_migration.assessment.volumes import Volumes
 from accounts_migration.console import OUT, plain, show_end, show_line, show_problems, show_value
 from accounts_migration.definitions import build_defs
 from accounts_migration.instance import open_instance_of
-from accounts_migration.io_managers import SnapshotIOManager
 from accounts_migration.jobs import ASSESS_JOB
 from accounts_migration.listings import destination
 from accounts_migration.resources import LegacyResource
@@ -47,8 +46,7 @@ _FINDINGS: dict[str, tuple[type, Callable[[Any], list[Listing]]]] = {
 def run(settings: Settings, log: Path, summary: Path | None) -> bool:
     """Assess the source, show everything that was found, write it as JSON where wanted; return whether all was found.
 
-    The snapshot is taken into BACKUP_DIR as always, and remembered beside the findings: a migration at work in the same
-    MIGRATION_HOME keeps its own.
+    The snapshot is taken into BACKUP_DIR as always, and does not become the present one.
 
     Raises:
         UsageError: No source is named, or the target's URL cannot be read.
@@ -56,10 +54,8 @@ def run(settings: Settings, log: Path, summary: Path | None) -> bool:
     """
     started = time.monotonic()
     folder = findings_folder(settings)
-    legacy = LegacyResource(settings.source_db, settings.backups, settings.migration_home / "assessment")
-    definitions = build_defs(
-        settings=settings, resource_overrides={"legacy": legacy, "snapshot_io": SnapshotIOManager(legacy)}
-    )
+    legacy = LegacyResource(settings.source_db, settings.backups, None)
+    definitions = build_defs(settings=settings, resource_overrides={"legacy": legacy})
     with open_instance_of(settings) as instance:
         run = run_job(definitions, instance, ASSESS_JOB)
     found = dict(_found(folder, run))

@@ -15,12 +15,11 @@ from accounts_migration.assets.target_backup import TARGET_BACKUP
 from accounts_migration.console import OUT, plain, show_line, show_problems, show_value, show_verdict
 from accounts_migration.definitions import build_defs
 from accounts_migration.instance import open_instance_of
-from accounts_migration.io_managers import SnapshotIOManager
 from accounts_migration.jobs import BACKUP_JOB, PREFLIGHT_JOB, SNAPSHOT_JOB
 from accounts_migration.listings import destination
 from accounts_migration.preflight.items import Verdict
 from accounts_migration.resources import LegacyResource, TargetResource
-from accounts_migration.runner import CheckVerdict, run_job
+from accounts_migration.runner import CheckVerdict, run_job, snapshot_taken
 from accounts_migration.settings import Settings
 
 _STYLES = {
@@ -34,27 +33,24 @@ _STYLES = {
 def run(settings: Settings, log: Path, summary: Path | None) -> bool:
     """Take the snapshot and a backup of the target, judge every item, print the list; return whether none failed.
 
-    The snapshot goes into BACKUP_DIR as always, and is remembered apart: a migration at work in the same MIGRATION_HOME
-    keeps its own. What cannot be taken is told, and its items fail; the list is complete all the same.
+    The snapshot goes into BACKUP_DIR as always, and does not become the present one. What cannot be
+    taken is told, and its items fail; the list is complete all the same.
 
     Raises:
         UsageError: No source or no target is named, or the target's URL cannot be read.
         MigrationError: Somebody stopped it, nothing can be recorded, or the summary cannot be written.
     """
     started = time.monotonic()
-    legacy = LegacyResource(settings.source_db, settings.backups, settings.migration_home / "preflight")
+    legacy = LegacyResource(settings.source_db, settings.backups, None)
     legacy.refuse_unnamed()
     target = TargetResource(settings.target_db)
     location = target.url and target.location
-    definitions = build_defs(
-        settings=settings, resource_overrides={"legacy": legacy, "snapshot_io": SnapshotIOManager(legacy)}
-    )
+    definitions = build_defs(settings=settings, resource_overrides={"legacy": legacy})
     with open_instance_of(settings) as instance:
-        taken = [
-            run_job(definitions, instance, SNAPSHOT_JOB),
-            run_job(definitions, instance, BACKUP_JOB, assets=[TARGET_BACKUP]),
-        ]
-        run = run_job(definitions, instance, PREFLIGHT_JOB, assets=[PREFLIGHT])
+        snapshot = run_job(definitions, instance, SNAPSHOT_JOB)
+        taken = [snapshot, run_job(definitions, instance, BACKUP_JOB, assets=[TARGET_BACKUP])]
+        reads = (legacy, snapshot_taken(snapshot, legacy)) if snapshot.success else None
+        run = run_job(definitions, instance, PREFLIGHT_JOB, assets=[PREFLIGHT], reads=reads)
     OUT.print(_list(run.checks))
     problems = dict.fromkeys(problem for one in (*taken, run) for problem in one.problems)
     show_problems(problems)

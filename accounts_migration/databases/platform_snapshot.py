@@ -62,6 +62,10 @@ class KeptState:
     session: PostgresSession | None = None
     exported: str | None = None
 
+    def take_over(self, other: "KeptState") -> None:
+        """Keep the other state from now on."""
+        self.session, self.exported = other.session, other.exported
+
     def close(self) -> None:
         """End the transaction that keeps the state."""
         if self.session is not None:

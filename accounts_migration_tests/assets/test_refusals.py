@@ -112,7 +112,7 @@ def test_rows_of_an_older_snapshot_are_refused(
         write_legacy(migration.settings.source_db, rows)
         assert migration.run(job="snapshot").success
         assert refused(migration, "target/product") == (
-            "Nothing is staged of cleaned/products for batch all: it was not materialized for the present snapshot. "
+            "Nothing is staged of cleaned/products for batch all: it was not materialized for this run's snapshot. "
             "Materialize cleaned/products (batch all) first"
         )
 
@@ -124,7 +124,7 @@ def test_a_load_without_anything_staged_says_what_to_do(
         assert refused(migration, "target/product").startswith("There is no snapshot of ")
         assert migration.run(job="snapshot").success
         assert refused(migration, "target/transaction", batch="2024-02") == (
-            "Nothing is staged of cleaned/customers for batch all: it was not materialized for the present "
+            "Nothing is staged of cleaned/customers for batch all: it was not materialized for this run's "
             "snapshot. Materialize cleaned/customers (batch all) first"
         )
 
@@ -141,7 +141,7 @@ def test_what_is_missing_reaches_the_ui_as_a_failure_with_its_remedy(
         assert migration.run("legacy/snapshot", "legacy/duplicates", "legacy/accounts").success
         assert failure(migration, "cleaned/products") == {
             "what": "Nothing is staged of legacy/products for batch all",
-            "why": "it was not materialized for the present snapshot",
+            "why": "it was not materialized for this run's snapshot",
             "what to do": "Materialize legacy/products (batch all) first",
         }
         assert migration.run("legacy/products").success

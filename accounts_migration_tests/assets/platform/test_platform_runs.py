@@ -123,7 +123,7 @@ def test_a_load_refuses_what_is_not_judged_or_was_judged_otherwise(
         return str(said)
 
     assert refused(copying, "2024-02") == (
-        "Nothing is staged of judged/transaction for batch 2024-02: it was not materialized for the present snapshot. "
+        "Nothing is staged of judged/transaction for batch 2024-02: it was not materialized for this run's snapshot. "
         "Materialize judged/transaction (batch 2024-02) first"
     )
     assert refused(copying.under(invalid_email="null"), "2024-01") == (
@@ -133,7 +133,7 @@ def test_a_load_refuses_what_is_not_judged_or_was_judged_otherwise(
     change(tmp_path / "from.db", "UPDATE customer SET first_name = 'Grace'")
     assert copying.run("platform/snapshot").success
     assert refused(copying, "2024-01") == (
-        "Nothing is staged of judged/customer for batch all: it was not materialized for the present snapshot. "
+        "Nothing is staged of judged/customer for batch all: it was not materialized for this run's snapshot. "
         "Materialize judged/customer (batch all) first"
     )
 
