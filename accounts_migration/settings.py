@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
@@ -129,6 +129,14 @@ class Settings(BaseSettings):
     archive_dir: Path | None = Field(default=None, description="archives; default MIGRATION_HOME/archive")
     acknowledgements: Path | None = Field(default=None, description="TOML file; default acknowledgements.toml if any")
     policies: Policies = Field(default_factory=Policies)
+
+    @field_validator("*")
+    @classmethod
+    def _in_utf_8(cls, value: Any) -> Any:
+        """Refuse a name that no log and no record can hold: Python has each byte that is not UTF-8 as a surrogate."""
+        if any("\ud800" <= letter <= "\udfff" for letter in str(value)):
+            raise ValueError("it is not UTF-8, so that no record can name it; rename it, or give a link to it")
+        return value
 
     @property
     def archives(self) -> Path:
