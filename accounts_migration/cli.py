@@ -5,6 +5,7 @@ what happens (`accounts_migration.migration`) and how it looks (`accounts_migrat
 """
 
 import gc
+import io
 import logging
 import os
 import sys
@@ -20,6 +21,8 @@ from accounts_migration.errors import MigrationError, UsageError, refused_by_sys
 if TYPE_CHECKING:
     from accounts_migration.outcome import Outcome
     from accounts_migration.settings import Settings
+
+_STDERR = 2
 
 app = typer.Typer(
     help="Moves a legacy bank database into the Account Processing System and proves it to the cent and to the row.",
@@ -414,7 +417,22 @@ def app_main() -> None:
         sys.exit(1)
 
 
+def _open_streams() -> None:
+    """Let the command run where nobody hears it, and where the terminal's code page lacks a letter or a line."""
+    # a file that was opened now would get the number of a closed stream, and what is printed would go into it
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(descriptor)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _run_app() -> None:
+    _open_streams()
     warnings.filterwarnings("ignore", message=".*is currently in (beta|preview)")
     # Dagster imports Alembic, and that Mako, which would load the lexers of every language to colour its errors
     sys.modules.setdefault("mako.ext.pygmentplugin", None)  # type: ignore[arg-type]  # None: it cannot be imported

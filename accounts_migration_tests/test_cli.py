@@ -14,11 +14,13 @@ import pytest
 
 from accounts_migration_tests.commands import (
     PASSWORD,
+    PROGRAM,
     Here,
     Said,
     change,
     command,
     content,
+    environment,
     started,
     verdict,
     write_bank,
@@ -356,3 +358,18 @@ def test_the_module_runs_as_a_program_and_offers_its_commands(tmp_path: Path) ->
     assert done.returncode == 0
     assert all(name in done.stdout for name in ("migrate", "verify", "defects", "demo-source", "demo", "ui"))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("heard", ["", ">&-", ">&- 2>&- <&-"], ids=["in ASCII", "without output", "without any stream"])
+def test_a_command_ends_as_always_whatever_hears_it(heard: str, tmp_path: Path) -> None:
+    """A service, or an old terminal whose code page has neither all letters nor the lines of a table."""
+    done = subprocess.run(  # noqa: S603  # the program under test
+        ["/bin/sh", "-c", f'exec "$0" backup --list "\u20ac.db" {heard}', str(PROGRAM)],
+        cwd=tmp_path,
+        env=environment(PYTHONIOENCODING="ascii"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, "\\u20ac.db in var/backups" in done.stdout, done.stderr) == (0, not heard, "")
