@@ -18,7 +18,7 @@ from typing import Self
 
 from accounts_migration.databases.bookkeeping import Snapshot as RecordedSnapshot
 from accounts_migration.databases.books import COPY, MIGRATION, Books
-from accounts_migration.databases.files import write_whole
+from accounts_migration.databases.files import resolved, write_whole
 from accounts_migration.databases.legacy_source import LegacyTable
 from accounts_migration.databases.other_tables import Origin
 from accounts_migration.databases.platform_snapshot import KeptState, take_platform_snapshot
@@ -197,7 +197,7 @@ class LegacyResource(SourceResource):
     @property
     def location(self) -> str:
         """Return the absolute path."""
-        return str(self.source.resolve())
+        return str(resolved(self.source))
 
     def _taken(self) -> Snapshot:
         return take_snapshot(self.source, self._backups, LEGACY_TABLES)

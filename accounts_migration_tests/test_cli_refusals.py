@@ -62,6 +62,10 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "source that is not UTF-8": (["migrate", "legacy\udcff.db", "accounts.db"], "source_db: it is not UTF-8"),
     "target that is not UTF-8": (["migrate", "legacy.db", "sqlite:///t\udcff.db"], "target_db: it is not UTF-8"),
     "copy that is not UTF-8": (["copy", "legacy.db", "t\udcff.db"], "copy_to: it is not UTF-8"),
+    "links in a circle": (["migrate", "circle.db", "accounts.db"], "why: its links lead in a circle"),
+    "target in a circle": (["migrate", "legacy.db", "circle.db"], "Cannot use circle.db"),
+    "home of nobody": (["migrate", "legacy.db", "~nobody-4711/t.db"], "nobody here has a home"),
+    "connection string": (["migrate", "legacy.db", f"host=h user=u password={PASSWORD}"], "is not understood here"),
     "itself": (["migrate", "legacy.db", "legacy.db"], "are the same file"),
     "itself, by a link": (["migrate", "legacy.db", "sqlite:///link.db"], "are the same file"),
     "unknown policy": (["migrate", "legacy.db", "accounts.db", "--policy", "colour=red"], "there is no such policy"),
@@ -86,12 +90,13 @@ def test_wrong_usage_ends_with_2_and_nothing_is_written(case: str, tmp_path: Pat
     words, message = WRONG[case]
     write_bank(tmp_path / "legacy.db")
     (tmp_path / "link.db").symlink_to("legacy.db")
+    (tmp_path / "circle.db").symlink_to("circle.db")
     before = (tmp_path / "legacy.db").read_bytes()
     said = here(*words)
     assert said.status == 2
     assert message in " ".join(said.err.replace("│", " ").split())
     assert PASSWORD not in said.out + said.err
-    assert {path.name for path in tmp_path.iterdir()} - {"var"} == {"legacy.db", "link.db"}
+    assert {path.name for path in tmp_path.iterdir()} - {"var"} == {"legacy.db", "link.db", "circle.db"}
     assert (tmp_path / "legacy.db").read_bytes() == before
 
 

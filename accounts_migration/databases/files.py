@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from accounts_migration.errors import UsageError
+
 PARTIAL = ".partial-"
 """How the name of a file begins that is being written aside, or was left so by a killed process."""
 
@@ -25,6 +27,18 @@ def fingerprint(path: Path) -> str:
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def resolved(path: Path) -> Path:
+    """Return the absolute path of the file itself, whatever links lead to it; it need not be there.
+
+    Raises:
+        UsageError: The links lead nowhere but back to themselves.
+    """
+    found = Path(os.path.realpath(path))
+    if found.is_symlink():
+        raise UsageError(f"Cannot use {path}", why="its links lead in a circle", remedy="Name the file itself")
+    return found
 
 
 def onto_disk(path: Path) -> None:

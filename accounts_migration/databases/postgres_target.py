@@ -85,6 +85,7 @@ _CONNECT_FAILURES = (
     (r"pg_hba.conf", "the server does not let this user in from here"),
     (r"Connection refused", "no server listens there"),
     (r"No such file or directory", "no server listens on that socket"),
+    (r"invalid URI query parameter", "its URL has a parameter that no connection has"),
     (r"could not translate host name", "the host's name is unknown"),
     (r"timeout expired", "the server does not answer"),
     (r"statement timeout", "the server cut the first question short: this role's statement_timeout is too low"),

@@ -26,6 +26,7 @@ from accounts_migration.databases import (
     sqlite_upkeep,
 )
 from accounts_migration.databases.books import MIGRATION, Books
+from accounts_migration.databases.files import resolved
 from accounts_migration.databases.loads import BatchToLoad
 from accounts_migration.databases.locks import Release
 from accounts_migration.databases.provisioning import Provisioning, Throughput
@@ -56,7 +57,7 @@ class SqliteTarget(Target):
             MigrationError: The folder is missing or not writable, or the file is not a SQLite database.
         """
         super().__init__(str(path), books)
-        self.path = path.resolve()
+        self.path = resolved(path)
         self._has_rowid: dict[str, bool] = {}
         sqlite_opening.refuse_unusable_path(path)
         if self.path.exists():

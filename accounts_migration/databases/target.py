@@ -3,11 +3,13 @@
 Here: which engine a URL means. Not here: what a target can do (`target_interface`).
 """
 
+import re
 from contextlib import closing
 from pathlib import Path
 
 from accounts_migration.databases.bookkeeping import RecordedBatch, Snapshot
 from accounts_migration.databases.books import MIGRATION, Books
+from accounts_migration.databases.files import resolved
 from accounts_migration.databases.loads import BatchLoaded, BatchToLoad
 from accounts_migration.databases.postgres_target import PostgresTarget, open_session
 from accounts_migration.databases.postgres_url import location
@@ -26,6 +28,8 @@ __all__ = [
     "target_location",
     "target_path",
 ]
+
+_CONNECTION_STRING = re.compile(r"\s*(host|hostaddr|port|dbname|user|password|service)\s*=")
 
 
 def open_target(url: str, books: Books = MIGRATION) -> Target:
@@ -71,7 +75,7 @@ def target_location(url: str) -> str:
         UsageError: The path or URL is wrong.
     """
     path = target_path(url)
-    return location(url) if path is None else str(path.resolve())
+    return location(url) if path is None else str(resolved(path))
 
 
 def is_same_database(one: str, other: str) -> bool:
@@ -107,4 +111,18 @@ def _path(text: str) -> Path:
             why="it names no file",
             remedy="Give the path of a SQLite file to migrate into",
         )
-    return Path(text).expanduser()
+    if _CONNECTION_STRING.match(text):
+        # it may hold the password, so it is not shown
+        raise UsageError(
+            "Cannot open the target",
+            why="libpq's way of writing host=... dbname=... is not understood here",
+            remedy="Give postgresql://USER@HOST:PORT/DATABASE; a file of such a name is ./NAME",
+        )
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UsageError(
+            "Cannot open the target",
+            why=f"nobody here has a home of the name {Path(text).parts[0]}",
+            remedy="Give the whole path; a folder of such a name is ./~NAME",
+        ) from error
