@@ -14,7 +14,8 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventL
 from dagster_shared.yaml_utils import load_yaml_from_path
 
 from accounts_migration.errors import UsageError
-from accounts_migration.instance import KeptOpenEventLogStorage, open_instance, prepare_instance, stored_together
+from accounts_migration.event_log import KeptOpenEventLogStorage, stored_together
+from accounts_migration.instance import open_instance, prepare_instance
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +71,15 @@ def test_a_folder_that_dagster_would_not_find_is_refused_before_it_is_made(name:
     with pytest.raises(UsageError, match="Cannot keep the Dagster instance in"):
         prepare_instance(tmp_path / name / "dagster", is_ours=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dagster_yaml_of_an_earlier_version_has_the_same_event_log(tmp_path: Path) -> None:
+    written = prepare_instance(tmp_path, is_ours=True) / "dagster.yaml"
+    text = written.read_text()
+    written.write_text(text.replace("module: accounts_migration.event_log", "module: accounts_migration.instance"))
+    assert written.read_text() != text
+    with open_instance(tmp_path, is_ours=True) as instance:
+        assert isinstance(instance.event_log_storage, KeptOpenEventLogStorage)
 
 
 def test_the_dagster_yaml_of_somebody_else_is_used_as_it_is(tmp_path: Path) -> None:

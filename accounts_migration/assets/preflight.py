@@ -19,7 +19,7 @@ from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.snapshot import SNAPSHOT
 from accounts_migration.assets.target_backup import TARGET_BACKUP
 from accounts_migration.databases.snapshot import Snapshot
-from accounts_migration.instance import stored_together
+from accounts_migration.event_log import stored_together
 from accounts_migration.jobs import PREFLIGHT_TAG
 from accounts_migration.preflight.checklist import refuse_failed, whole_checklist
 from accounts_migration.preflight.decisions import approval, window

@@ -13,7 +13,7 @@ from typing import Any
 
 import dagster as dg
 
-from accounts_migration.instance import stored_together
+from accounts_migration.event_log import stored_together
 from accounts_migration.reconciliation.content import DIFFERENT, MISSING, UNEXPECTED, ContentComparison, Difference
 
 BATCHES_NAMED = 20
