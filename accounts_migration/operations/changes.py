@@ -40,6 +40,7 @@ _PRESENT = "present"
 _NAMES = {UNEXPECTED: "added", DIFFERENT: "changed", MISSING: "removed", _PRESENT: "present"}
 _NOT_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9_-]+")
 _MOST_LETTERS = 60
+_MOST_NAMED = 3
 _CSV = csv.WriteOptions(include_header=False, quoting_style="all_valid")
 
 
@@ -182,22 +183,26 @@ def _compare(
         if writer.rows:
             found = ", ".join(f"{rows:,} rows {name}" for name, rows in sorted(writer.rows.items()))
             changes.lines.append(f"table {entity.name}: {found}")
-        return
-    wrong = _totals_that_differ(entity, records, target)
-    if not wrong:
+    elif wrong := _totals_that_differ(entity, records, target):
+        changes.lines.append(f"table {entity.name}: rows or totals of {', '.join(wrong[:_MOST_NAMED])} are others")
+        if into is not None:
+            changes.files += _exported(entity, wrong, target, into)
+    else:
         changes.unproved.append(
             f"table {entity.name}: its number of rows and totals are those that were loaded, but its rows cannot be"
             " compared: staging holds the loaded ones no longer"
             + ("" if entity.origin == "platform" else ", and `accounts-migration verify` stages them again")
         )
-        return
-    changes.lines.append(f"table {entity.name}: rows or totals of {', '.join(wrong[:3])} are others")
+
+
+def _exported(entity: Entity, batches: Iterable[str], target: Target, into: Path) -> list[Path]:
+    """Write the rows of some batches as they are now, and return the files."""
     with ExitStack() as stack:
         writer = _RowWriter(entity, into, stack)
-        for batch in wrong if into is not None else ():
+        for batch in batches:
             for rows in target.scan(entity.name, batch):
                 writer.take(_PRESENT, pa.Table.from_batches([rows]))
-    changes.files += writer.files
+    return writer.files
 
 
 def _staged(entity: Entity, record: RecordedBatch, settings: Settings) -> Staged | None:
@@ -251,12 +256,11 @@ class _RowWriter:
         name = _NAMES[kind]
         self.rows[name] = self.rows.get(name, 0) + rows.num_rows
         if self._into is not None:
-            csv.write_csv(self._as_stored(rows), self._file(name), _CSV)
+            csv.write_csv(self._as_stored(rows), self._file(self._into, name), _CSV)
 
-    def _file(self, name: str) -> IO[bytes]:
+    def _file(self, folder: Path, name: str) -> IO[bytes]:
         if name not in self._open:
-            assert self._into is not None  # noqa: S101  (narrowing: `take` has asked)
-            path = self._into / f"{self._entity.name}-{name}.csv"
+            path = folder / f"{self._entity.name}-{name}.csv"
             descriptor = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
             file = self._stack.enter_context(os.fdopen(descriptor, "wb"))
             file.write((",".join(self._entity.target_columns) + "\n").encode())

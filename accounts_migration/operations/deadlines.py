@@ -4,10 +4,10 @@ Here: giving up. A socket's own timeout begins anew with each byte, so a server 
 hold a command for ever. Not here: the work.
 """
 
-import threading
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
 from typing import TypeVar
+
+from accounts_migration.beside import begun_beside
 
 _Result = TypeVar("_Result")
 
@@ -18,19 +18,4 @@ def within(seconds: float, work: Callable[[], _Result]) -> _Result:
     Raises:
         TimeoutError: It is not done by then. It is left behind, and ends with this process at the latest.
     """
-    done: SimpleQueue[tuple[list[_Result], BaseException | None]] = SimpleQueue()
-
-    def run() -> None:
-        try:
-            done.put(([work()], None))
-        except BaseException as error:
-            done.put(([], error))
-
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        results, raised = done.get(timeout=seconds)
-    except Empty:
-        raise TimeoutError from None
-    if raised is not None:
-        raise raised
-    return results[0]
+    return begun_beside(work).result(seconds)

@@ -1,7 +1,8 @@
 """One HTTP request with a deadline, and what came back.
 
-Here: sending it, without following redirects, and telling in words why there is no answer. Not here: what an answer
-must be (`smoke_tests`, `notification`). Neither a URL's password nor its query is in any text: they may hold a token.
+Here: which URL can be asked; sending a request, without following redirects; telling in words why there is no answer.
+Not here: what an answer must be (`smoke_tests`, `notification`). Neither a URL's password nor its query is in any text:
+they may hold a token.
 """
 
 import http.client
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import Message
 from typing import IO
+from urllib.parse import urlsplit
 
 from accounts_migration.operations.deadlines import within
 
@@ -40,6 +42,15 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
     ) -> None:
         """Follow nothing."""
+
+
+def is_http(url: str) -> bool:
+    """Return whether a URL is one of HTTP or HTTPS that can be asked."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def send(

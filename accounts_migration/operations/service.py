@@ -5,7 +5,6 @@ is stopped (`accounts_migration.operations.rollback`), and requests that test wh
 """
 
 import http.client
-import shlex
 import shutil
 import subprocess
 import time
@@ -16,6 +15,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from accounts_migration.errors import MigrationError, UsageError
+from accounts_migration.operations.http_requests import is_http
+from accounts_migration.operations.programs import words_of
 from accounts_migration.settings import Settings
 
 _UNIT = "accounts-api"
@@ -197,23 +198,11 @@ def _absence() -> str:
 
 
 def _words(setting: str, text: str) -> tuple[str, ...]:
-    try:
-        return tuple(shlex.split(text))
-    except ValueError as error:
-        raise UsageError(
-            f"Cannot read {setting}",
-            why=f"its quotes do not match ({error})",
-            remedy="Write the program and its arguments as in a shell; empty where there is no service here",
-        ) from error
+    return tuple(words_of(setting, text)) if text.strip() else ()
 
 
 def _refuse_other_urls(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        usable = not url or (parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0)
-    except ValueError:
-        usable = False
-    if not usable:
+    if url and not is_http(url):
         raise UsageError(
             "Cannot read SERVICE_HEALTH_URL",
             why="it is no URL of HTTP",

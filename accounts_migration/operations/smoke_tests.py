@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from accounts_migration.errors import UsageError
-from accounts_migration.operations.http_requests import NoAnswerError, send
+from accounts_migration.operations.http_requests import NoAnswerError, is_http, send
 from accounts_migration.operations.service import Service, shown_url
 from accounts_migration.settings import Settings
 
@@ -79,12 +79,7 @@ def _is_json(body: bytes) -> bool:
 
 
 def _refuse_unusable(url: str, number: int) -> None:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not parts.username
-    except ValueError:
-        usable = False
-    if not usable:
+    if not is_http(url) or urlsplit(url).username:
         # not the URL itself: it may hold a password
         raise UsageError(
             "Cannot read SMOKE_TEST_URLS",

@@ -301,13 +301,12 @@ class _Spill:
                 buckets = _bucket_of(table[key])
                 for bucket in map(int, np.unique(buckets)):
                     rows = table.filter(pa.array(buckets == bucket))
-                    self._writer(side, bucket, rows.schema).write_table(rows)
+                    self._writer(self._folder, side, bucket, rows.schema).write_table(rows)
 
-    def _writer(self, side: str, bucket: int, schema: pa.Schema) -> pa.RecordBatchFileWriter:
+    def _writer(self, folder: Path, side: str, bucket: int, schema: pa.Schema) -> pa.RecordBatchFileWriter:
         place = (side, bucket)
         if place not in self._writers:
-            assert self._folder is not None  # noqa: S101  (narrowing: `add` has made it)
-            file = str(self._folder / f"{side}-{bucket}.arrow")
+            file = str(folder / f"{side}-{bucket}.arrow")
             self._writers[place] = self._stack.enter_context(pa.ipc.new_file(file, schema))
         return self._writers[place]
 
