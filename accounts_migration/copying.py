@@ -25,9 +25,8 @@ from accounts_migration.entities import PLATFORM_ENTITIES
 from accounts_migration.errors import UsageError
 from accounts_migration.instance import open_instance_of
 from accounts_migration.jobs import COPY_ALL_JOB, COPY_JOB, COPY_PREPARE_JOB, COPY_SNAPSHOT_JOB
-from accounts_migration.migration import assets_of_range, judge
+from accounts_migration.migration import all_batches, assets_of_range, judge, report_config
 from accounts_migration.outcome import Outcome, account_for
-from accounts_migration.partitions import EMPTY
 from accounts_migration.preflight.checklist import before_copying, refuse_failed
 from accounts_migration.resources import PlatformResource, TargetResource
 from accounts_migration.runner import RunOutcome, ranges, run_job, snapshot_taken
@@ -106,9 +105,7 @@ def _batches(snapshot: Snapshot, database: Target) -> list[str]:
         MigrationError: The database holds tables or rows that are in the way.
     """
     found = snapshot.tables[PLATFORM_ENTITIES["transaction"].legacy_table].batches
-    records = database.recorded_batches() if database.examine() else []
-    recorded = {record.batch for record in records if record.entity == "transaction"}
-    return sorted({*found, *recorded} or {EMPTY})
+    return all_batches(found, database.recorded_batches() if database.examine() else [])
 
 
 def _copy_other_tables(outcome: Outcome, run: Run, report_folder: Path | None) -> None:
@@ -116,15 +113,11 @@ def _copy_other_tables(outcome: Outcome, run: Run, report_folder: Path | None) -
     outcome.loaded = True
     loaded = outcome.take(run(COPY_ALL_JOB, assets=[COPY_BACKUP, OTHER_TABLES]))
     if loaded and outcome.other_tables:
-        config = _report_config(report_folder)
+        config = report_config(COPY_REPORT, report_folder)
         reported = run(COPY_ALL_JOB, assets=[COPY_REPORT], config=config)
         outcome.report = reported.metadata.get(COPY_REPORT.to_user_string(), {})
         loaded = outcome.take(reported)
     outcome.success = loaded and all(check.passed for check in outcome.checks)
-
-
-def _report_config(folder: Path | None) -> dict[str, dict[str, str]]:
-    return {COPY_REPORT.to_python_identifier(): {"folder": str(folder.resolve())} if folder else {}}
 
 
 def _copy(
@@ -142,7 +135,7 @@ def _copy(
 
     def load(place: int, span: Sequence[str]) -> bool:
         assets = assets_of_range(definitions, job, loads, place, len(spans))
-        config = _report_config(report_folder) if COPY_REPORT in assets else None
+        config = report_config(COPY_REPORT, report_folder) if COPY_REPORT in assets else None
         loaded = run(job, span, assets=assets, config=config)
         outcome.report = loaded.metadata.get(COPY_REPORT.to_user_string(), {})
         return outcome.take(loaded)

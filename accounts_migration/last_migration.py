@@ -12,11 +12,10 @@ from datetime import datetime
 import dagster as dg
 
 from accounts_migration.databases.target import Target
-from accounts_migration.entities.policies import Policies
 from accounts_migration.errors import MigrationError
 from accounts_migration.evaluations import evaluations
 from accounts_migration.phases import PHASES, progress, unpassed
-from accounts_migration.resources import LegacyResource, recorded_snapshot
+from accounts_migration.resources import LegacyResource, recorded_policies, recorded_snapshot
 
 _MOST_NAMED = 5
 
@@ -38,7 +37,7 @@ def refuse_unproved(
         checked: The assets whose checks count.
     """
     snapshot = legacy.snapshot_of(recorded_snapshot(database, "finish"))
-    at = progress(snapshot, policies_of(database), None, database, location, instance)
+    at = progress(snapshot, recorded_policies(database), None, database, location, instance)
     since = last_load(database)
     lacking = [one for phase in PHASES for one in unpassed(phase, at)]
     lacking += _failed_since(since, location, instance, checked)
@@ -51,12 +50,6 @@ def refuse_unproved(
             remedy="Run `accounts-migration migrate` without --batches until it ends with MIGRATED;"
             " what is unchanged is kept",
         )
-
-
-def policies_of(database: Target) -> Policies:
-    """Return the policies under which the target was loaded last; something was migrated into it."""
-    latest = max(database.recorded_batches(), key=lambda record: record.loaded_at)
-    return Policies.model_validate_json(latest.policies)
 
 
 def last_load(database: Target) -> datetime:

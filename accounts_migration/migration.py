@@ -6,7 +6,7 @@ jobs do (`accounts_migration.assets`), what came of them (`accounts_migration.ou
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +23,9 @@ from accounts_migration.assets.target_backup import TARGET_BACKUP
 from accounts_migration.assets.validation import INTEGRITY
 from accounts_migration.batches import chosen_batches, named_ranges
 from accounts_migration.databases.snapshot import Snapshot
-from accounts_migration.databases.target import Target
+from accounts_migration.databases.target import RecordedBatch, Target
 from accounts_migration.definitions import build_defs
 from accounts_migration.entities import ENTITIES, Entity
-from accounts_migration.entities.policies import Policies
 from accounts_migration.errors import MigrationError
 from accounts_migration.instance import open_instance_of
 from accounts_migration.jobs import LOAD_JOB, PREFLIGHT_TAG, PREPARE_JOB, REPORT_JOB, SNAPSHOT_JOB, VERIFY_JOB
@@ -36,7 +35,7 @@ from accounts_migration.phases import PHASES, Phase, progress, refuse_out_of_ord
 from accounts_migration.phases import Progress as PhaseProgress
 from accounts_migration.preflight.checklist import before_writing, refuse_failed
 from accounts_migration.preflight.situation import share_of, situation
-from accounts_migration.resources import LegacyResource, TargetResource, recorded_snapshot
+from accounts_migration.resources import LegacyResource, TargetResource, recorded_policies, recorded_snapshot
 from accounts_migration.runner import RunOutcome, ranges, run_job, snapshot_taken
 from accounts_migration.settings import Settings
 
@@ -121,16 +120,24 @@ def _migrate(work: _Work, snapshot: Snapshot, words: Sequence[str]) -> None:
     if words:
         outcome.batches = chosen_batches(words, found)
     else:
-        # a batch that an earlier snapshot loaded and this one lacks must become empty
-        records = work.database.recorded_batches() if work.was_migrated_into else []
-        recorded = {record.batch for record in records if record.entity == "transaction"}
-        outcome.batches = sorted({*found, *recorded} or {EMPTY})
+        outcome.batches = all_batches(found, work.database.recorded_batches() if work.was_migrated_into else [])
     entities = list(ENTITIES.values())
     _refuse_unready(work, snapshot, entities, outcome.batches)
     spans = ranges(work.instance, outcome.batches)
     if _prepare(work, spans, entities):
         outcome.loaded = True
         outcome.success = _load(work, spans) and outcome.all_passed
+
+
+def all_batches(found: Iterable[str], records: Iterable[RecordedBatch]) -> list[str]:
+    """Return the batches that are moved where none are named, in order.
+
+    Args:
+        found: Those of the snapshot.
+        records: What the target's books say: a batch that stands there and that the snapshot lacks must become empty.
+    """
+    recorded = {record.batch for record in records if record.entity == "transaction"}
+    return sorted({*found, *recorded} or {EMPTY})
 
 
 def _refuse_unready(work: _Work, snapshot: Snapshot, entities: Sequence[Entity], batches: Sequence[str]) -> None:
@@ -291,7 +298,7 @@ def verify(settings: Settings, *, keep_policies: bool) -> Outcome:
         outcome.target = database.name
         recorded = recorded_snapshot(database, "verify")
         if not keep_policies:
-            settings = _with_policies_of(database, settings)
+            settings = settings.model_copy(update={"policies": recorded_policies(database)})
         staging = settings.migration_home / "verification" / "staging"
         settings = settings.model_copy(update={"staging": str(staging.resolve())})
         legacy = LegacyResource(settings.source_db, settings.backups, None, as_of=recorded.taken_at)
@@ -301,11 +308,6 @@ def verify(settings: Settings, *, keep_policies: bool) -> Outcome:
         account_for(outcome, settings, database)
     outcome.seconds = time.monotonic() - started
     return outcome
-
-
-def _with_policies_of(database: Target, settings: Settings) -> Settings:
-    latest = max(database.recorded_batches(), key=lambda record: record.loaded_at)
-    return settings.model_copy(update={"policies": Policies.model_validate_json(latest.policies)})
 
 
 def _compare(
@@ -341,9 +343,13 @@ def report(settings: Settings, folder: Path | None) -> Outcome:
         outcome.target = database.name
         recorded_snapshot(database, "report on")
         instance = stack.enter_context(open_instance_of(settings))
-        config = {} if folder is None else {REPORT.to_python_identifier(): {"folder": str(folder.resolve())}}
-        run = run_job(build_defs(settings=settings), instance, REPORT_JOB, config=config)
+        run = run_job(build_defs(settings=settings), instance, REPORT_JOB, config=report_config(REPORT, folder))
         outcome.success = outcome.take(run)
         outcome.report = run.metadata.get(REPORT.to_user_string(), {})
     outcome.seconds = time.monotonic() - started
     return outcome
+
+
+def report_config(asset: dg.AssetKey, folder: Path | None) -> dict[str, dict[str, str]]:
+    """Return the configuration of the asset that writes a report; None leaves the folder to it."""
+    return {} if folder is None else {asset.to_python_identifier(): {"folder": str(folder.resolve())}}

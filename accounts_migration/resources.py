@@ -25,6 +25,7 @@ from accounts_migration.databases.platform_snapshot import KeptState, take_platf
 from accounts_migration.databases.snapshot import Snapshot, find_snapshot, read_manifest, take_snapshot
 from accounts_migration.databases.target import Target, open_target, target_location, target_path
 from accounts_migration.entities import ENTITIES, Entity
+from accounts_migration.entities.policies import Policies
 from accounts_migration.errors import MigrationError, UsageError
 from accounts_migration.operations.backup import Backup, forget_old_backups, list_backups, take_backup
 from accounts_migration.operations.rollback import RolledBack, Tell, rollback
@@ -365,6 +366,17 @@ def recorded_snapshot(database: Target, purpose: str) -> RecordedSnapshot:
         raise nothing_recorded(database, purpose)
     database.examine()
     return recorded
+
+
+def as_recorded(snapshot: Snapshot) -> RecordedSnapshot:
+    """Return what a target's books say of a snapshot."""
+    return RecordedSnapshot(snapshot.snapshot_id, snapshot.source, snapshot.sha256, snapshot.time)
+
+
+def recorded_policies(database: Target) -> Policies:
+    """Return the policies under which the target was loaded last; something was migrated, or copied, into it."""
+    latest = max(database.recorded_batches(), key=lambda record: record.loaded_at)
+    return Policies.model_validate_json(latest.policies)
 
 
 def nothing_recorded(database: Target, purpose: str) -> MigrationError:

@@ -23,7 +23,7 @@ from accounts_migration.assessment.plan import DiskNeed, Stage
 from accounts_migration.assessment.sample import read_sample
 from accounts_migration.databases.loads import Rehearsal
 from accounts_migration.databases.snapshot import Snapshot
-from accounts_migration.databases.target import Target, open_target, target_location, target_path
+from accounts_migration.databases.target import ENGINES, Target, open_target, target_location, target_path
 from accounts_migration.entities import ENTITIES, Entity
 from accounts_migration.entities.policies import Policies
 from accounts_migration.errors import MigrationError
@@ -130,10 +130,7 @@ def _trial_in_words(trial: Trial) -> str:
     if trial.load is None:
         return "there are no rows to load"
     rate = trial.load.rows / trial.load.seconds
-    return f"{trial.load.rows:,} rows loaded on trial into {_ENGINES[trial.engine]}: {rate:,.0f} rows/s"
-
-
-_ENGINES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+    return f"{trial.load.rows:,} rows loaded on trial into {ENGINES[trial.engine]}: {rate:,.0f} rows/s"
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from accounts_migration.databases.files import write_whole
 from accounts_migration.databases.target import target_location
-from accounts_migration.errors import MigrationError, UsageError
+from accounts_migration.errors import MigrationError
+from accounts_migration.resources import LegacyResource
 from accounts_migration.settings import Settings
 
 Finding = TypeVar("Finding")
@@ -23,12 +24,9 @@ def findings_folder(settings: Settings) -> Path:
     Raises:
         UsageError: No source is set, or the target's URL cannot be read.
     """
-    if settings.source_db is None:
-        raise UsageError(
-            "No legacy database is named", why="SOURCE_DB is not set", remedy="Set SOURCE_DB, or name SOURCE"
-        )
+    source = LegacyResource(settings.source_db, settings.backups, settings.migration_home).location
     target = target_location(settings.target_db) if settings.target_db else ""
-    names = f"{settings.source_db.resolve()}\n{target}"
+    names = f"{source}\n{target}"
     return settings.migration_home / "assessment" / hashlib.sha256(names.encode()).hexdigest()[:16]
 
 

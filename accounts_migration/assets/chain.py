@@ -1,8 +1,7 @@
 """The chain of an entity: raw legacy table -> cleaned frame -> loaded target table.
 
-Here: one factory that makes the same three links for every entity. Not here: the rules
-(`accounts_migration.entities`), SQL
-(`accounts_migration.databases`), what is checked on the links (`accounts_migration.assets.cleaning`, `.loading`).
+Here: one factory that makes the same three links for every entity. Not here: the rules (`accounts_migration.entities`),
+SQL (`accounts_migration.databases`), what is checked on the links (`accounts_migration.assets.cleaning`, `.loading`).
 """
 
 import dagster as dg

@@ -33,14 +33,14 @@ from accounts_migration.assets.post_migration import (
 from accounts_migration.databases.files import fingerprint
 from accounts_migration.databases.target import Target
 from accounts_migration.databases.workflows import WORKFLOWS
-from accounts_migration.last_migration import last_load, policies_of
+from accounts_migration.last_migration import last_load
 from accounts_migration.operations.acknowledgements import Acknowledgement, read_acknowledgements
 from accounts_migration.operations.archive import read_archive
 from accounts_migration.operations.notification import Notice, notify
 from accounts_migration.reconciliation.amounts import amount
 from accounts_migration.reconciliation.promises import OVERALL, overall
 from accounts_migration.reconciliation.report import Reconciliation, reconcile
-from accounts_migration.resources import LegacyResource, TargetResource, recorded_snapshot
+from accounts_migration.resources import LegacyResource, TargetResource, recorded_policies, recorded_snapshot
 from accounts_migration.schedules import DAILY_BACKUP
 from accounts_migration.settings import Settings
 
@@ -73,6 +73,10 @@ BY_HAND = (
     "schedule_backup",
 )
 """The items that a person may acknowledge."""
+
+
+_MOST_NAMED = 5
+_STATES = (DONE, ACKNOWLEDGED, NOT_CONFIGURED, FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +127,11 @@ def checklist(
     )
 
 
-_STATES = (DONE, ACKNOWLEDGED, NOT_CONFIGURED, FAILED)
-
-
 def _counted(migration: _Migration, legacy: LegacyResource) -> dict[str, Item]:
     """Return the items that are counted in both databases now, after all that was done to the target."""
     database = migration.database
     snapshot = legacy.snapshot_of(recorded_snapshot(database, "count"))
-    found = reconcile(snapshot, policies_of(database), database)
+    found = reconcile(snapshot, recorded_policies(database), database)
     orphans = database.referential_integrity()
     broken = ", ".join(f"{count:,} of {name}" for name, count in orphans.items() if count)
     return {
@@ -147,7 +148,7 @@ def _rows(found: Reconciliation) -> Item:
     broken = [f"{line.entity} {line.batch}" for line in found.batches if not line.holds]
     if broken or found.missing or not found.batches:
         named = [*(f"{one} is not accounted for" for one in broken), *(f"{one} is not loaded" for one in found.missing)]
-        return Item(FAILED, "; ".join(named[:5]) or "nothing is loaded")
+        return Item(FAILED, "; ".join(named[:_MOST_NAMED]) or "nothing is loaded")
     told = (
         f"{one.entity} {one.source:,} = {one.loaded:,} + {one.rejected:,} + {one.excluded:,}" for one in found.entities
     )
@@ -163,11 +164,9 @@ def _integrity(migration: _Migration, found: Reconciliation) -> Item:
 
 
 def _totals(found: Reconciliation) -> Item:
-    wrong = [
-        f"{one.entity} {one.group} {one.measure}: {amount(one.unexplained)}" for one in found.totals if one.unexplained
-    ]
+    wrong = [str(one) for one in found.totals if one.unexplained]
     if wrong:
-        return Item(FAILED, f"unexplained: {'; '.join(wrong[:5])}")
+        return Item(FAILED, f"unexplained: {'; '.join(wrong[:_MOST_NAMED])}")
     told = (
         f"{one.entity} {one.measure} {amount(one.source)} = {amount(one.target)} + {amount(one.left_behind)}"
         for one in overall(found.totals)

@@ -29,7 +29,7 @@ from accounts_migration.reconciliation.content import DIFFERENT, MISSING, UNEXPE
 from accounts_migration.reconciliation.report import Reconciliation
 from accounts_migration.reconciliation.second_reading import Held, Scope, hold_against, plain_rules, scope_of
 from accounts_migration.reconciliation.target_content import compare_found
-from accounts_migration.resources import LegacyResource, TargetResource
+from accounts_migration.resources import LegacyResource, TargetResource, recorded_policies
 from accounts_migration.second_reading.reading import SecondReading
 from accounts_migration.staging import WHOLE
 from accounts_migration.streams import give_memory_back, in_common
@@ -203,9 +203,7 @@ def _judged_by(database: Target, legacy: LegacyResource, policies: Policies) -> 
             why="no migration has been recorded in it",
             remedy="Migrate into it first, or name the right target",
         )
-    snapshot = legacy.snapshot_of(recorded)
-    latest = max(database.recorded_batches(), key=lambda record: record.loaded_at)
-    return snapshot, Policies.model_validate_json(latest.policies)
+    return legacy.snapshot_of(recorded), recorded_policies(database)
 
 
 def _check(held: Held, scope: Scope) -> dg.AssetCheckResult:

@@ -11,14 +11,14 @@ import dagster as dg
 import pandera.pandas as pandera
 import pyarrow as pa
 
-from accounts_migration.assets.accounts_of_batches import BatchAccount, EntityAccount
+from accounts_migration.assets.accounts_of_batches import EXAMPLES, BatchAccount, EntityAccount
 from accounts_migration.assets.links import add_metadata, cleaned_key
 from accounts_migration.assets.samples import as_metadata
 from accounts_migration.assets.verdicts import Verdict, check_results
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.entities import Entity
 from accounts_migration.entities.cleaning import Cleaned, clean
-from accounts_migration.entities.defects import DEFECT_SCHEMA
+from accounts_migration.entities.defects import DEFECT_SCHEMA, EXCLUDED, REJECTED, REPAIRED
 from accounts_migration.entities.entity import Circumstances, LegacyChunk
 from accounts_migration.entities.keys import KEY_SCHEMA
 from accounts_migration.entities.policies import Policies
@@ -134,9 +134,9 @@ def _metadata(account: BatchAccount) -> dict[str, Any]:
     return {
         "rows": account.loaded,
         "source rows": account.source_rows,
-        "rejected": account.actions["rejected"],
-        "excluded": account.actions["excluded"],
-        "repaired": account.actions["repaired"],
+        "rejected": account.actions[REJECTED],
+        "excluded": account.actions[EXCLUDED],
+        "repaired": account.actions[REPAIRED],
         "reasons": dict(account.reasons),
         "sample": as_metadata(account.sample),
     }
@@ -165,15 +165,15 @@ def _checks(
             {
                 "source rows": account.source_rows,
                 "cleaned": account.loaded,
-                "rejected": account.actions["rejected"],
-                "excluded": account.actions["excluded"],
+                "rejected": account.actions[REJECTED],
+                "excluded": account.actions[EXCLUDED],
             },
         )
         for batch, account in batches
     }
     rate = reject_rate(entity, staged, snapshot, policies)
     rejects = {
-        batch: Verdict(rate.within or not account.actions["rejected"], {"rejected": account.actions["rejected"]})
+        batch: Verdict(rate.within or not account.actions[REJECTED], {"rejected": account.actions[REJECTED]})
         for batch, account in batches
     }
     yield from check_results(context, key, SCHEMA_CHECK, schema)
@@ -217,7 +217,7 @@ def reject_rate(entity: Entity, staged: Staged, snapshot: Snapshot, policies: Po
 
 
 def _examples(accounts: Iterable[BatchAccount]) -> dg.MetadataValue:
-    examples = [example for account in accounts for example in account.examples][:20]
+    examples = [example for account in accounts for example in account.examples][:EXAMPLES]
     lines = ["| key | row | reasons | column |", "| --- | --- | --- | --- |"]
     lines += [
         f"| {one['source_key']} | {one['source_row_id']} | {one['reasons']} | {one['column']} |" for one in examples

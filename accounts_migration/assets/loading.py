@@ -29,7 +29,6 @@ from accounts_migration.assets.reconciling import RECONCILIATION, begin_promises
 from accounts_migration.assets.snapshot import SNAPSHOT
 from accounts_migration.assets.target_backup import TARGET_BACKUP
 from accounts_migration.assets.verdicts import Verdict, check_results, content_metadata
-from accounts_migration.databases.bookkeeping import Snapshot as SnapshotRecord
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.databases.target import BatchLoaded, BatchToLoad, Target
 from accounts_migration.entities import ENTITIES, Entity
@@ -41,7 +40,7 @@ from accounts_migration.reconciliation.accounting import laws
 from accounts_migration.reconciliation.content import ContentComparison
 from accounts_migration.reconciliation.promises import Promises
 from accounts_migration.reconciliation.target_content import ReadBack, compare_entity
-from accounts_migration.resources import BackupResource, TargetResource
+from accounts_migration.resources import BackupResource, TargetResource, as_recorded
 from accounts_migration.settings import Settings
 from accounts_migration.snapshots_of_runs import begun_at
 from accounts_migration.staging import Staged
@@ -228,7 +227,7 @@ def _batch_to_load(entity: Entity, batch: str, rows: Staged, snapshot: Snapshot,
     return BatchToLoad(
         entity=entity.name,
         batch=batch,
-        snapshot=SnapshotRecord(snapshot.snapshot_id, snapshot.source, snapshot.sha256, snapshot.time),
+        snapshot=as_recorded(snapshot),
         policies=policies.as_json(),
         policies_digest=policies.digest,
         content_digest=manifest["content_digest"],

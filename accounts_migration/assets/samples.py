@@ -7,11 +7,11 @@ import dagster as dg
 import pyarrow as pa
 
 from accounts_migration.entities.defects import PERSONAL_TARGET_COLUMNS, masked
-from accounts_migration.reconciliation.amounts import amount
+from accounts_migration.reconciliation.amounts import amount, percentage
 
 ROWS_SHOWN = 5
 
-_MILLIONTHS = {"interest_rate"}
+_RATES = {"interest_rate"}
 
 
 def sample_of(rows: pa.Table) -> list[dict[str, str]]:
@@ -33,5 +33,5 @@ def _shown(name: str, value: object) -> str:
     if name in PERSONAL_TARGET_COLUMNS:
         return str(masked(str(value))).replace("|", "\\|").replace("\n", " ")
     if isinstance(value, int):
-        return f"{value / 1_000_000:g}" if name in _MILLIONTHS else amount(value)
+        return percentage(value) if name in _RATES else amount(value)
     return str(value).replace("|", "\\|").replace("\n", " ")

@@ -16,6 +16,7 @@ from accounts_migration.assets.constraints import CONSTRAINTS
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.reconciling import RECONCILIATION, reconciled
 from accounts_migration.assets.snapshot import SNAPSHOT
+from accounts_migration.assets.verdicts import BATCHES_NAMED
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.entities import ENTITIES
 from accounts_migration.entities.policies import Policies
@@ -30,7 +31,7 @@ ACCOUNT = "account"
 BLAMED = "entities that do not hold"
 """The metadata entry of a check that names the entities for which it failed."""
 
-TOTALS_SHOWN, TOTALS_KEPT = 100, 1000
+TOTALS_NAMED, TOTALS_SHOWN, TOTALS_KEPT = 20, 100, 1000
 
 INTEGRITY = dg.AssetKey(["validation", "referential_integrity"])
 
@@ -140,7 +141,7 @@ def account_checks(found: Reconciliation) -> Iterator[dg.AssetCheckResult]:
         passed=not broken and bool(found.batches),
         metadata={
             "batches": len(found.batches),
-            "broken": ", ".join(broken[:20]) or "none",
+            "broken": ", ".join(broken[:BATCHES_NAMED]) or "none",
             BLAMED: _listed(line.entity for line in found.batches if not line.holds),
         },
     )
@@ -151,10 +152,7 @@ def account_checks(found: Reconciliation) -> Iterator[dg.AssetCheckResult]:
         severity=dg.AssetCheckSeverity.ERROR,
         metadata={
             "totals compared": len(found.totals),
-            "unexplained": ", ".join(
-                f"{one.entity} {one.group} {one.measure}: {amount(one.unexplained)}" for one in unexplained[:20]
-            )
-            or "0.00",
+            "unexplained": ", ".join(map(str, unexplained[:TOTALS_NAMED])) or amount(0),
             "complete": found.is_complete,
             BLAMED: _listed(one.entity for one in unexplained),
         },
@@ -164,7 +162,7 @@ def account_checks(found: Reconciliation) -> Iterator[dg.AssetCheckResult]:
         passed=found.is_complete,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={
-            "batches not loaded yet": ", ".join(found.missing[:20]) or "none",
+            "batches not loaded yet": ", ".join(found.missing[:BATCHES_NAMED]) or "none",
             "count": len(found.missing),
         },
     )

@@ -29,8 +29,7 @@ DATABASE = "accounts"
 _SECONDS_TO_START = 60
 _SECONDS_TO_STOP = 60
 _SERVER_ACCOUNTS = ("postgres", "nobody")
-# The server stops when this process closes the pipe, and also when it dies without a word (kill -9): then
-# the kernel
+# The server stops when this process closes the pipe, and also when it dies without a word (kill -9): then the kernel
 # closes it. A signal handler or atexit could not promise that.
 _STOP_WITH_THE_PIPE = """
 sockets=$1

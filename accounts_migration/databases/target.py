@@ -18,6 +18,7 @@ from accounts_migration.databases.target_interface import Target
 from accounts_migration.errors import UsageError
 
 __all__ = [
+    "ENGINES",
     "BatchLoaded",
     "BatchToLoad",
     "RecordedBatch",
@@ -30,6 +31,10 @@ __all__ = [
 ]
 
 _CONNECTION_STRING = re.compile(r"\s*(host|hostaddr|port|dbname|user|password|service)\s*=")
+
+
+ENGINES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+"""`Target.engine` -> its name."""
 
 
 def open_target(url: str, books: Books = MIGRATION) -> Target:

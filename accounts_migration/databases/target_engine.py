@@ -17,10 +17,7 @@ from accounts_migration.databases.loads import BatchToLoad
 from accounts_migration.databases.locks import Release
 from accounts_migration.databases.provisioning import Provisioning, Throughput
 from accounts_migration.databases.session import Session
-from accounts_migration.databases.target_schema import (
-    Kind,
-    build_tables,
-)
+from accounts_migration.databases.target_schema import Kind, build_tables
 from accounts_migration.databases.upkeep import Work
 
 
@@ -114,8 +111,7 @@ class TargetEngine(ABC):
             What was done, a sentence for each.
 
         Raises:
-            MigrationError: A row breaks a constraint; names table, constraint and up to 5 keys. Nothing was
-                added.
+            MigrationError: A row breaks a constraint; names table, constraint and some keys. Nothing was added.
         """
 
     @abstractmethod

@@ -135,21 +135,19 @@ class Target(TargetReading):
         for entity in ENTITIES:
             present = readings.count_rows(self.session, entity) if entity in found else 0
             if present:
-                raise foreign_rows(self.name, self.books, entity, {"all": (present, 0)})
+                raise foreign_rows(self.name, self.books, entity, {ALL: (present, 0)})
         return False
 
     def load_batch(self, batch: BatchToLoad) -> BatchLoaded:
         """Bring a batch into the target, rows and records in one transaction.
 
-        Afterwards the target holds exactly these rows of the batch.
-        A batch that was never loaded, beside batches of the same snapshot and policies, is inserted. Any
-        other is merged by key: only rows that differ are written. Rows of other batches with the same keys
-        are taken over; rows that go take the rows that refer to them along. Takes the lock where it is not
-        held.
+        Afterwards the target holds exactly these rows of the batch. A batch that was never loaded, beside batches of
+        the same snapshot and policies, is inserted. Any other is merged by key: only rows that differ are written. Rows
+        of other batches with the same keys are taken over; rows that go take the rows that refer to them along. Takes
+        the lock where it is not held.
 
         Raises:
-            MigrationError: Rows that this migration did not write stand in the way, a row breaks a
-                constraint, not
+            MigrationError: Rows that this migration did not write stand in the way, a row breaks a constraint, not
                 every source row is accounted for, or the database fails. Nothing was written.
         """
         refuse_unknown_label(batch.entity, batch.batch)
@@ -322,7 +320,7 @@ class Target(TargetReading):
             present = readings.count_rows(self.session, entity)
             recorded = sum(loaded_by_batch(self.session, entity).values())
             if present > recorded:
-                raise foreign_rows(self.name, self.books, entity, {"all": (present, recorded)})
+                raise foreign_rows(self.name, self.books, entity, {ALL: (present, recorded)})
 
     def _refuse_foreign_rows_once(self, entity: str) -> None:
         """Count a table once while the lock is held by the caller, not again for each of its batches."""

@@ -13,10 +13,7 @@ import pyarrow as pa
 
 from accounts_migration.databases import plausibility, readings, workflows
 from accounts_migration.databases.batches import member_conditions, refuse_unknown_label
-from accounts_migration.databases.bookkeeping import (
-    RecordedBatch,
-    Snapshot,
-)
+from accounts_migration.databases.bookkeeping import RecordedBatch, Snapshot
 from accounts_migration.databases.sql_text import literal, quoted
 from accounts_migration.databases.target_engine import TargetEngine
 from accounts_migration.databases.target_schema import TABLES, key_of
@@ -98,15 +95,6 @@ class TargetReading(TargetEngine):
             " GROUP BY entity, batch, action ORDER BY 1, 2, 3"
         )
         return {(entity, batch, action): count for entity, batch, action, count in rows}
-
-    def defect_reasons(self, entity: str) -> dict[tuple[str, str, str, str], int]:
-        """Return the number of an entity's defect records by (batch, action, reason, reasons)."""
-        rows = self.session.execute(
-            f"SELECT batch, action, reason, reasons, count(*) FROM {self.books.defect} WHERE entity = $1"
-            " GROUP BY batch, action, reason, reasons ORDER BY 1, 2, 3, 4",
-            (entity,),
-        )
-        return {(batch, action, reason, reasons): count for batch, action, reason, reasons, count in rows}
 
     def latest_snapshot(self) -> Snapshot | None:
         """Return the snapshot of the batch that was loaded last; None before the first load."""

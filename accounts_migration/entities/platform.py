@@ -22,6 +22,7 @@ from accounts_migration.entities.policies import (
     PRODUCT_TYPES,
     TRANSACTION_TYPES,
     Policies,
+    of_targets,
 )
 from accounts_migration.entities.schemas import FAULT_SUFFIX, at_least, faults, required, whole_number
 from accounts_migration.entities.values import BLANKS
@@ -34,11 +35,7 @@ _LONGEST_TRANSACTION_ID = 68
 Codes = Mapping[str, str]
 
 
-def _itself(codes: Codes) -> Codes:
-    return {target: target for target in codes.values()}
-
-
-_TYPES_OF_PRODUCT, _STATUSES, _TYPES = map(_itself, (PRODUCT_TYPES, ACCOUNT_STATUSES, TRANSACTION_TYPES))
+_TYPES_OF_PRODUCT, _STATUSES, _TYPES = map(of_targets, (PRODUCT_TYPES, ACCOUNT_STATUSES, TRANSACTION_TYPES))
 
 
 class _Row:

@@ -18,6 +18,11 @@ ACCOUNT_STATUSES: Mapping[str, str] = MappingProxyType({"A": "ACTIVE", "C": "CLO
 TRANSACTION_TYPES: Mapping[str, str] = MappingProxyType({"CR": "CREDIT", "DR": "DEBIT", "FE": "FEE", "IN": "INTEREST"})
 
 
+def of_targets(codes: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the codes of the platform's own tables, where each value of the target stands for itself."""
+    return {target: target for target in codes.values()}
+
+
 def _known_encoding(name: str) -> str:
     try:
         "".encode(name)  # a code page of text: `hex` and `zlib` are codecs, too

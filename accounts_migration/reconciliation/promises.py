@@ -14,9 +14,10 @@ from accounts_migration.databases.legacy_totals import SourceTotal, source_total
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.entities import Entity, values
 from accounts_migration.entities.defects import REPAIRED
-from accounts_migration.entities.policies import ACCOUNT_STATUSES, TRANSACTION_TYPES, Policies
+from accounts_migration.entities.policies import ACCOUNT_STATUSES, TRANSACTION_TYPES, Policies, of_targets
 from accounts_migration.entities.totals import Totals, added
 from accounts_migration.legacy_values import LegacyValue, read_source_row
+from accounts_migration.reconciliation.amounts import amount
 
 UNREADABLE = "?"
 """The group of rows whose code or key has no target value."""
@@ -47,16 +48,12 @@ def _transaction_group(codes: tuple[LegacyValue, ...], policies: Policies) -> st
 
 def _platform_account_group(codes: tuple[LegacyValue, ...], policies: Policies) -> str:
     product = values.text(codes[0], policies.legacy_encoding).value
-    status = values.code(codes[1], _itself(ACCOUNT_STATUSES), policies.legacy_encoding).value
+    status = values.code(codes[1], of_targets(ACCOUNT_STATUSES), policies.legacy_encoding).value
     return f"{product or UNREADABLE}/{status or UNREADABLE}"
 
 
 def _platform_transaction_group(codes: tuple[LegacyValue, ...], policies: Policies) -> str:
-    return values.code(codes[0], _itself(TRANSACTION_TYPES), policies.legacy_encoding).value or UNREADABLE
-
-
-def _itself(codes: Mapping[str, str]) -> dict[str, str]:
-    return {target: target for target in codes.values()}
+    return values.code(codes[0], of_targets(TRANSACTION_TYPES), policies.legacy_encoding).value or UNREADABLE
 
 
 # by the table that the rows come from
@@ -215,6 +212,10 @@ class ControlTotal:
     def unexplained(self) -> int:
         """Return what neither the target nor the rows left behind account for."""
         return self.source - self.target - self.left_behind
+
+    def __str__(self) -> str:
+        """Return how much of it is unexplained."""
+        return f"{self.entity} {self.group} {self.measure}: {amount(self.unexplained)}"
 
 
 def control_totals(entity: str, source: Totals, target: Totals, left: Totals) -> list[ControlTotal]:

@@ -15,7 +15,7 @@ from typing import Any
 from accounts_migration.databases.legacy_source import Unmigrated
 from accounts_migration.databases.plausibility import Finding
 from accounts_migration.databases.snapshot import Snapshot
-from accounts_migration.databases.target import RecordedBatch, Target
+from accounts_migration.databases.target import ENGINES, RecordedBatch, Target
 from accounts_migration.entities import ENTITIES, Entity
 from accounts_migration.entities.defects import REPAIRED, without_personal_data
 from accounts_migration.entities.policies import Policies
@@ -137,7 +137,7 @@ def _source(snapshot: Snapshot, left: Iterable[Unmigrated], done: str) -> Source
 def _destination(target: Target, location: str, records: Sequence[RecordedBatch]) -> Destination:
     return Destination(
         name=location,
-        engine={"sqlite": "SQLite", "postgresql": "PostgreSQL"}[target.engine],
+        engine=ENGINES[target.engine],
         version=target.server_version(),
         loaded_from=_moment(min(record.loaded_at for record in records)),
         loaded_until=_moment(max(record.loaded_at for record in records)),

@@ -60,10 +60,9 @@ def recorded(target: Target) -> dict[str, Any]:
     }
     rows, broken = Counter[tuple[str, ...]](), Counter[tuple[str, ...]]()
     for entity in ENTITIES:
-        for (_, action, reason, reasons), count in target.defect_reasons(entity).items():
-            rows[entity, action, reason] += count
-            for one in reasons.split(","):
-                broken[entity, action, one] += count
+        for record in (record for part in target.defects(entity) for record in part.to_pylist()):
+            rows[entity, record["action"], record["reason"]] += 1
+            broken.update((entity, record["action"], one) for one in record["reasons"].split(","))
     money: Counter[str] = Counter()
     unreadable: Counter[str] = Counter()
     for line in worklist(target, ENTITIES, None, show_personal_data=False):

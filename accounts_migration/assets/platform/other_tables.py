@@ -14,7 +14,6 @@ from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.assets.platform.backup import COPY_BACKUP, back_up_alone
 from accounts_migration.assets.platform.proof import COPY_CONSTRAINTS
 from accounts_migration.assets.platform.snapshot import PLATFORM_SNAPSHOT
-from accounts_migration.databases.bookkeeping import Snapshot as SnapshotRecord
 from accounts_migration.databases.other_tables import (
     Inventory,
     LostParents,
@@ -35,7 +34,7 @@ from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.databases.target import Target
 from accounts_migration.entities.defects import masked_key
 from accounts_migration.entities.policies import Policies
-from accounts_migration.resources import BackupResource, PlatformResource, TargetResource
+from accounts_migration.resources import BackupResource, PlatformResource, TargetResource, as_recorded
 
 OTHER_TABLES = dg.AssetKey(["platform", "other_tables"])
 EQUAL_CHECK = "equal"
@@ -110,7 +109,7 @@ def _carried(
 
     So are those with rows that refer to a rejected one: they are rejected, too.
     """
-    record = SnapshotRecord(snapshot.snapshot_id, snapshot.source, snapshot.sha256, snapshot.time)
+    record = as_recorded(snapshot)
 
     def carry(table: OtherTable, *, anew: bool = False, lost: LostParents | None = None) -> TableCopied:
         allowed = policies.most_rejects(table.rows)

@@ -18,7 +18,6 @@ from accounts_migration.assets.platform.backup import back_up_alone
 from accounts_migration.assets.platform.snapshot import PLATFORM_SNAPSHOT
 from accounts_migration.assets.reconciling import begin_reconciliation, reconciled
 from accounts_migration.assets.validation import account_check_specs, account_checks, account_metadata, no_orphans
-from accounts_migration.databases.bookkeeping import Snapshot as SnapshotRecord
 from accounts_migration.databases.books import MIGRATION
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.databases.target import Target
@@ -27,7 +26,7 @@ from accounts_migration.entities.policies import Policies
 from accounts_migration.platform.bookkeeping import carried_books, digest_of, read_books
 from accounts_migration.reconciliation.promises import Promises
 from accounts_migration.reconciliation.report import Reconciliation
-from accounts_migration.resources import BackupResource, PlatformResource, TargetResource
+from accounts_migration.resources import BackupResource, PlatformResource, TargetResource, as_recorded
 
 BOOKKEEPING = dg.AssetKey(["platform", "bookkeeping"])
 COPY_CONSTRAINTS = dg.AssetKey(["platform", "constraints"])
@@ -67,8 +66,7 @@ def bookkeeping(
         expected = {name: digest_of(read(name)) for name in MIGRATION.tables}
         # books that an earlier copy brought and that are gone from the source go as well
         if expected != (found := _digests(database)):
-            record = SnapshotRecord(snapshot.snapshot_id, snapshot.source, snapshot.sha256, snapshot.time)
-            database.carry_books(record, {name: read(name) for name in MIGRATION.tables})
+            database.carry_books(as_recorded(snapshot), {name: read(name) for name in MIGRATION.tables})
             found = _digests(database)
     rows = {f"rows of {name}": count for name, (count, _) in found.items()}
     different = [name for name in expected if expected[name] != found[name]]

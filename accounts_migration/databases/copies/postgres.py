@@ -106,7 +106,7 @@ class PostgresEngine(Engine):
             if not may_create_databases(session):
                 return self._read_through(programs, file, session, folder, _NO_RIGHT)
             _drop_left_scratches(session)
-            name = f"{_SCRATCH}{datetime.now(UTC):%Y%m%d%H%M%S}_{secrets.token_hex(4)}"
+            name = _scratch_name()
             create_like(session, name, self.database)
             try:
                 entered = self._entered(name)
@@ -172,7 +172,7 @@ class PostgresEngine(Engine):
             return "switch" if self._may_enter_others(admin) else "in place"
 
     def _may_enter_others(self, admin: PostgresSession) -> bool:
-        name = f"{_SCRATCH}{datetime.now(UTC):%Y%m%d%H%M%S}_{secrets.token_hex(4)}"
+        name = _scratch_name()
         create_like(admin, name, self.database)
         try:
             entered = self._entered(name)
@@ -409,6 +409,10 @@ def _emptying(session: PostgresSession, kept: Collection[str]) -> str:
         places = [place for name, place in tables(session, kind=kind).items() if "." not in name and name not in kept]
         lines += [f"DROP {word} {', '.join(places)};"] if places else []
     return "\n".join([*lines, ""])
+
+
+def _scratch_name() -> str:
+    return f"{_SCRATCH}{datetime.now(UTC):%Y%m%d%H%M%S}_{secrets.token_hex(4)}"
 
 
 def _drop_left_scratches(session: PostgresSession) -> None:

@@ -20,7 +20,6 @@ from accounts_migration.databases.legacy_source.structure import (
     row_id_name,
     row_id_range,
 )
-from accounts_migration.databases.sql_text import quoted
 
 __all__ = [
     "LegacyTable",
@@ -33,7 +32,6 @@ __all__ = [
     "in_batches",
     "incomplete",
     "open_read_only",
-    "quoted",
     "raw_schema",
     "read_keys",
     "read_rows",

@@ -23,7 +23,8 @@ from typing import IO
 import pyarrow as pa
 
 from accounts_migration.databases.other_tables.copying import Totals, totals
-from accounts_migration.databases.other_tables.finishing import LARGEST_INTEGER, count_orphans
+from accounts_migration.databases.other_tables.finishing import count_orphans
+from accounts_migration.databases.other_tables.forms import LARGEST_INTEGER
 from accounts_migration.databases.other_tables.origin import Origin
 from accounts_migration.databases.other_tables.records import column_names, kind_of_relation, recorded
 from accounts_migration.databases.other_tables.rows import (
@@ -144,7 +145,6 @@ class _Comparison:
         return self._found
 
     # -- rows
-    # ------------------------------------------------------------------------------------------------
 
     def _compare_rows(self) -> None:
         found = self._found
@@ -183,7 +183,6 @@ class _Comparison:
             )
 
     # -- what keeps them together
-    # ------------------------------------------------------------------------------------------------
 
     def _compare_structure(self) -> None:
         found = self._found

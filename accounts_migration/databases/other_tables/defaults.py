@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Literal
 
-from accounts_migration.databases.other_tables.forms import ColumnType, Form
+from accounts_migration.databases.other_tables.forms import LARGEST_INTEGER, ColumnType, Form
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _TEXT = re.compile(r"'((?:[^']|'')*)'")
@@ -18,7 +18,6 @@ _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 _BLOB = re.compile(r"[xX]'((?:[0-9a-fA-F]{2})*)'")
 _BYTEA = re.compile(r"'\\x((?:[0-9a-f]{2})*)'::bytea")
 _CAST = re.compile(r"::[\w\s\"]+(\(\d+(,\s*\d+)?\))?(\[\])?$")
-_LARGEST_INTEGER = 2**63 - 1
 
 Moment = Literal["date", "moment"]
 
@@ -114,7 +113,7 @@ def _is_number(value: str, column: ColumnType) -> bool:
     if number is None or column.form is Form.REAL:
         return number is not None
     if column.form is Form.INTEGER:
-        return bool(re.fullmatch(r"[+-]?\d+", value, re.ASCII)) and abs(number) <= _LARGEST_INTEGER
+        return bool(re.fullmatch(r"[+-]?\d+", value, re.ASCII)) and abs(number) <= LARGEST_INTEGER
     if column.precision is None:
         return True
     return number == round(number, column.scale) and abs(number) < Decimal(10) ** (column.precision - column.scale)

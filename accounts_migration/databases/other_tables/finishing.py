@@ -6,6 +6,7 @@ Here: adding what is missing, in one transaction. Not here: the statements (`ddl
 from collections.abc import Iterator
 
 from accounts_migration.databases.other_tables import ddl
+from accounts_migration.databases.other_tables.forms import LARGEST_INTEGER
 from accounts_migration.databases.other_tables.inventory import orphans
 from accounts_migration.databases.other_tables.records import kind_of_relation, recorded
 from accounts_migration.databases.other_tables.structure import Inventory, Key, OtherTable, Reference
@@ -15,7 +16,6 @@ from accounts_migration.databases.sql_text import literal, quoted
 from accounts_migration.databases.target_interface import Target
 from accounts_migration.errors import MigrationError
 
-LARGEST_INTEGER = 2**63 - 1
 _ROWS_ANALYZED = 1000
 
 

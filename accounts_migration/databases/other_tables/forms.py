@@ -37,6 +37,7 @@ import pyarrow as pa
 MOST_DIGITS = 38
 EXACT_DIGITS = 15
 LARGEST_EXACT_REAL = 2**53
+LARGEST_INTEGER = 2**63 - 1
 
 
 class Form(Enum):

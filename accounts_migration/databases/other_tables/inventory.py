@@ -91,7 +91,6 @@ class _Making:
         return Inventory(made, tuple(self._not_carried), tuple(choices), tuple(noted))
 
     # -- names
-    # ------------------------------------------------------------------------------------------------
 
     def _name(self, table: FoundTable) -> None:
         most = _MOST_COLUMNS[self._engine]
@@ -122,7 +121,6 @@ class _Making:
         self._not_carried.append(NotCarried(kind, name, why))
 
     # -- references
-    # ------------------------------------------------------------------------------------------------
 
     def _resolved(self, table: FoundTable) -> list[FoundReference]:
         """Return the table's foreign keys that can be carried, with the names of parents as these are written."""
@@ -208,7 +206,6 @@ class _Making:
         return next(column for column in self._found[place[0]].columns if column.name == place[1])
 
     # -- tables
-    # ------------------------------------------------------------------------------------------------
 
     def _table(self, table: FoundTable, references: Sequence[FoundReference]) -> OtherTable:
         names = self._columns[table.name]

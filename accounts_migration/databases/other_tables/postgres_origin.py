@@ -181,7 +181,6 @@ class _Table:
         )
 
     # -- columns
-    # ------------------------------------------------------------------------------------------------
 
     def _answers(self) -> tuple[int, dict[str, dict[str, int]]]:
         asked = [(one.name, question, sql) for one in self._declared for question, sql in questions(one).items()]
@@ -217,7 +216,6 @@ class _Table:
         return default
 
     # -- keys and references
-    # ------------------------------------------------------------------------------------------------
 
     def _constraints(self) -> Iterator[FoundKey]:
         primary = self._inspector.get_pk_constraint(self._name)

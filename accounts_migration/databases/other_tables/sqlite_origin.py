@@ -102,7 +102,6 @@ class _Table:
         )
 
     # -- columns
-    # ------------------------------------------------------------------------------------------------
 
     def _observed(self) -> dict[str, Observed]:
         counted: dict[str, Observed] = {}
@@ -145,7 +144,6 @@ class _Table:
         )
 
     # -- keys and references
-    # ------------------------------------------------------------------------------------------------
 
     def _primary_key(self, observed: Mapping[str, Observed]) -> Iterator[FoundKey]:
         columns = tuple(one.name for one in sorted(self._declared, key=lambda one: one.in_key) if one.in_key)
