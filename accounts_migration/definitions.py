@@ -63,30 +63,7 @@ def build_defs(
     use_frugal_memory()
     chosen = settings or load_settings()
     _refuse_target_in_source(chosen)
-    legacy = LegacyResource(chosen.source_db, chosen.backups, chosen.migration_home)
-    target = TargetResource(chosen.target_db)
-    platform = PlatformResource(chosen.copy_from, chosen.backups, chosen.migration_home)
-    copy_target = TargetResource(chosen.copy_to, COPY)
-    resources = {
-        "legacy": legacy,
-        "target": target,
-        "backups": BackupResource(target, chosen.backups, chosen.pg_dump, chosen.backup_retention_days),
-        "rollback": RollbackResource(target, chosen),
-        "policies": chosen.policies,
-        "settings": chosen,
-        "assessment_io": AssessmentIOManager(chosen),
-        "staging_io": staging_of(chosen.staging_location, "legacy"),
-        "snapshot_io": snapshot_of("legacy"),
-        "promising": Ahead(),
-        "reconciling": Ahead(),
-        "platform": platform,
-        "copy_target": copy_target,
-        "copy_backups": BackupResource(copy_target, chosen.backups, chosen.pg_dump, chosen.backup_retention_days),
-        "platform_staging_io": staging_of(chosen.staging_location, "platform"),
-        "platform_snapshot_io": snapshot_of("platform"),
-        "reports": chosen.migration_home / "reports",
-        **(resource_overrides or {}),
-    }
+    resources = {**_resources(chosen), **(resource_overrides or {})}
     checked, copied = checked_assets(), copied_assets()
     location = _location(chosen.target_db)
     jobs = build_jobs(location)
@@ -107,6 +84,33 @@ def build_defs(
         resources={name: _as_resource(value) for name, value in resources.items()},
         executor=logged_executor(chosen.logs, partial(work_of, chosen)),
     )
+
+
+def _resources(chosen: Settings) -> dict[str, object]:
+    """Return the plain objects that the assets ask for, by name."""
+    legacy = LegacyResource(chosen.source_db, chosen.backups, chosen.migration_home)
+    target = TargetResource(chosen.target_db)
+    platform = PlatformResource(chosen.copy_from, chosen.backups, chosen.migration_home)
+    copy_target = TargetResource(chosen.copy_to, COPY)
+    return {
+        "legacy": legacy,
+        "target": target,
+        "backups": BackupResource(target, chosen.backups, chosen.pg_dump, chosen.backup_retention_days),
+        "rollback": RollbackResource(target, chosen),
+        "policies": chosen.policies,
+        "settings": chosen,
+        "assessment_io": AssessmentIOManager(chosen),
+        "staging_io": staging_of(chosen.staging_location, "legacy"),
+        "snapshot_io": snapshot_of("legacy"),
+        "promising": Ahead(),
+        "reconciling": Ahead(),
+        "platform": platform,
+        "copy_target": copy_target,
+        "copy_backups": BackupResource(copy_target, chosen.backups, chosen.pg_dump, chosen.backup_retention_days),
+        "platform_staging_io": staging_of(chosen.staging_location, "platform"),
+        "platform_snapshot_io": snapshot_of("platform"),
+        "reports": chosen.migration_home / "reports",
+    }
 
 
 def checked_assets() -> list[dg.AssetsDefinition]:

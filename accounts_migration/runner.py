@@ -81,16 +81,8 @@ def run_job(
     Raises:
         MigrationError: Somebody stopped the run.
     """
-    told = {
-        PROCESS_TAG: this_process(),
-        **(tags or {}),
-        **({RUN_TAG: launched_by} if (launched_by := run_id()) else {}),
-    }
-    if batches:
-        told |= {ASSET_PARTITION_RANGE_START_TAG: batches[0], ASSET_PARTITION_RANGE_END_TAG: batches[-1]}
     run = make_new_run_id()
-    if reads is not None:
-        told |= reading(*reads, run)
+    told = {**_tags(batches), **(tags or {}), **(reading(*reads, run) if reads else {})}
     hear(instance, run, say)
     try:
         result = definitions.resolve_job_def(job).execute_in_process(
@@ -108,25 +100,41 @@ def run_job(
         raise _stopped(job) from None
     if any(_is_interruption(event) for event in result.all_events):
         raise _stopped(job)
-    checks = [
-        CheckVerdict(
-            asset=evaluation.asset_key.to_user_string(),
-            check=evaluation.check_name,
-            passed=evaluation.passed,
-            blocking=bool(evaluation.blocking),
-            is_warning=evaluation.severity == dg.AssetCheckSeverity.WARN,
-            metadata={name: value.value for name, value in evaluation.metadata.items()},
-        )
-        for evaluation in result.get_asset_check_evaluations()
-        if evaluation.partition is None
-    ]
-    problems = list(dict.fromkeys(_problems(result)))
-    metadata = {
+    problems = list(dict.fromkeys(filter(None, map(problem_of, result.all_events))))
+    return RunOutcome(job, result.run_id, result.success, problems, list(_checks(result)), _metadata(result))
+
+
+def _tags(batches: Sequence[str] | None) -> dict[str, str]:
+    """Return what tells whose a run is, and which range of batches it moves."""
+    tags = {PROCESS_TAG: this_process()}
+    if launched_by := run_id():
+        tags[RUN_TAG] = launched_by
+    if batches:
+        tags |= {ASSET_PARTITION_RANGE_START_TAG: batches[0], ASSET_PARTITION_RANGE_END_TAG: batches[-1]}
+    return tags
+
+
+def _checks(result: dg.ExecuteInProcessResult) -> Iterator[CheckVerdict]:
+    """Yield the verdicts on whole assets, and the summaries of those on batches."""
+    for evaluation in result.get_asset_check_evaluations():
+        if evaluation.partition is None:
+            yield CheckVerdict(
+                asset=evaluation.asset_key.to_user_string(),
+                check=evaluation.check_name,
+                passed=evaluation.passed,
+                blocking=bool(evaluation.blocking),
+                is_warning=evaluation.severity == dg.AssetCheckSeverity.WARN,
+                metadata={name: value.value for name, value in evaluation.metadata.items()},
+            )
+
+
+def _metadata(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, object]]:
+    """Return asset -> its metadata, of whole assets."""
+    return {
         event.asset_key.to_user_string(): {name: value.value for name, value in event.materialization.metadata.items()}
         for event in result.get_asset_materialization_events()
         if event.asset_key is not None and event.partition is None
     }
-    return RunOutcome(job, result.run_id, result.success, problems, checks, metadata)
 
 
 def snapshot_taken(run: RunOutcome, source: SourceResource) -> Snapshot:
@@ -149,10 +157,6 @@ def _is_interruption(event: dg.DagsterEvent) -> bool:
             return True
         error = error.cause
     return False
-
-
-def _problems(result: dg.ExecuteInProcessResult) -> Iterator[str]:
-    yield from filter(None, map(problem_of, result.all_events))
 
 
 def problem_of(event: dg.DagsterEvent) -> str | None:

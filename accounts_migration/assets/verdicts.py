@@ -48,21 +48,20 @@ def check_results(
                         partition=batch,
                     )
                 )
-    if len(verdicts) > 1:
-        metadata: dict[str, Any] = {
-            "batches": len(verdicts),
-            "batches failed": len(failed),
-            **(summary or {}),
-        }
-        if failed:
-            metadata["failed"] = ", ".join(failed[:BATCHES_NAMED])
-    else:
-        metadata = {**(summary or {})}
-        for verdict in verdicts.values():
-            metadata |= verdict.metadata
     yield dg.AssetCheckResult(
-        asset_key=asset_key, check_name=check, passed=not failed and bool(verdicts), metadata=metadata
+        asset_key=asset_key,
+        check_name=check,
+        passed=not failed and bool(verdicts),
+        metadata={**(summary or {}), **_of_all(verdicts, failed)},
     )
+
+
+def _of_all(verdicts: Mapping[str, Verdict], failed: Sequence[str]) -> dict[str, Any]:
+    """Return what the result says of the verdicts: of a single one its own metadata, of several how many failed."""
+    if len(verdicts) <= 1:
+        return {name: value for verdict in verdicts.values() for name, value in verdict.metadata.items()}
+    named = {"failed": ", ".join(failed[:BATCHES_NAMED])} if failed else {}
+    return {"batches": len(verdicts), "batches failed": len(failed), **named}
 
 
 def content_metadata(comparison: ContentComparison) -> dict[str, Any]:

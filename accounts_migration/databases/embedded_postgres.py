@@ -28,6 +28,7 @@ DATABASE = "accounts"
 
 _SECONDS_TO_START = 60
 _SECONDS_TO_STOP = 60
+_LETTERS_SHOWN = 500
 _SERVER_ACCOUNTS = ("postgres", "nobody")
 # The server stops when this process closes the pipe, and also when it dies without a word (kill -9): then the kernel
 # closes it. A signal handler or atexit could not promise that.
@@ -206,16 +207,13 @@ def _run(command: list[str], account: pwd.struct_passwd | None) -> str:
     if done.returncode != 0:
         raise MigrationError(
             "Cannot prepare the embedded PostgreSQL",
-            why=f"{Path(command[0]).name} failed: {done.stderr.strip()[-500:]}",
+            why=f"{Path(command[0]).name} failed: {_ending(done.stderr)}",
             remedy="Check the free space of the folder, or name another",
         )
     return str(done.stdout)
 
 
-@contextmanager
-def _running(
-    binaries: Path, cluster: Path, sockets: Path, account: pwd.struct_passwd | None, durable: bool
-) -> Iterator[None]:
+def _server_command(binaries: Path, cluster: Path, sockets: Path, durable: bool) -> list[str]:
     settings = {
         "listen_addresses": "",
         "unix_socket_directories": str(sockets),
@@ -224,20 +222,18 @@ def _running(
     if not durable:
         settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
     arguments = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    shell = ["/bin/sh", "-c", _STOP_WITH_THE_PIPE, "embedded-postgres", str(sockets)]
+    return [*shell, str(binaries / "postgres"), "-D", str(cluster), *arguments]
+
+
+@contextmanager
+def _running(
+    binaries: Path, cluster: Path, sockets: Path, account: pwd.struct_passwd | None, durable: bool
+) -> Iterator[None]:
     _wait_while_stopping(cluster)
-    command = [
-        "/bin/sh",
-        "-c",
-        _STOP_WITH_THE_PIPE,
-        "embedded-postgres",
-        str(sockets),
-        str(binaries / "postgres"),
-        "-D",
-        str(cluster),
-    ]
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(  # noqa: S603  # fixed programs and arguments
-            [*command, *arguments],
+            _server_command(binaries, cluster, sockets, durable),
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
@@ -252,12 +248,17 @@ def _running(
                 log.seek(0)
                 raise MigrationError(
                     f"Cannot start the embedded PostgreSQL in {cluster}",
-                    why=log.read().decode(errors="replace").strip()[-500:] or "it did not answer",
+                    why=_ending(log.read().decode(errors="replace")) or "it did not answer",
                     remedy="Stop another server that uses the folder, or name another folder",
                 )
             yield
         finally:
             _stop(server)
+
+
+def _ending(said: str) -> str:
+    """Return the end of what a program said, where its error stands."""
+    return said.strip()[-_LETTERS_SHOWN:]
 
 
 def _wait_while_stopping(cluster: Path) -> None:

@@ -16,6 +16,7 @@ from urllib.parse import quote
 import pyarrow as pa
 from adbc_driver_sqlite import dbapi as sqlite_dbapi
 
+from accounts_migration.databases.batches import DATE_COLUMN, PARTITIONED
 from accounts_migration.databases.books import COPY, MIGRATION
 from accounts_migration.databases.legacy_source import LegacyTable, Unmigrated, incomplete, open_read_only
 from accounts_migration.databases.postgres_session import CURRENT_SCHEMA, PostgresSession, require_schema
@@ -39,7 +40,7 @@ OURS = frozenset({*COPY.tables, VERSION_TABLE})
 
 
 def _batch_column(table: str) -> str | None:
-    return "transaction_date" if table == "transaction" else None
+    return DATE_COLUMN if table == PARTITIONED else None
 
 
 PLATFORM_TABLES = [LegacyTable(name, tuple(column_names(name)), _batch_column(name)) for name in ENTITIES]
@@ -135,7 +136,7 @@ def _of_postgres(session: PostgresSession, name: str, backup_dir: Path) -> tuple
     wanted = PLATFORM_TABLES if any(_is_whole(table, types) for table in PLATFORM_TABLES) else []
     if wanted:
         _refuse_incomplete(types)
-    books = [table for table in BOOKKEEPING_TABLES if set(table.columns) <= types.get(table.name, {}).keys()]
+    books = [table for table in BOOKKEEPING_TABLES if _is_whole(table, types)]
 
     def fill(path: Path) -> None:
         _write(session, path, [*wanted, *books] if wanted else [], types)

@@ -5,7 +5,7 @@ Here: columns, keys, checks, references and indexes, as the server tells them. N
 words that of a table made for this.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from accounts_migration.databases.postgres_session import CURRENT_SCHEMA
 from accounts_migration.databases.schema_versions import comparison
@@ -41,6 +41,14 @@ def _structure(session: Session, schema: str) -> comparison.Structure:
         name: {"kind": KINDS.get(kind, OTHER_KIND)}
         for name, kind in session.execute(f"SELECT relname::text, relkind::text FROM pg_class AS c WHERE {here}")
     }
+    for asked in (_columns, _constraints, _indexes):
+        for table, part, made in asked(session, here):
+            tables[table][part] = made
+    return tables
+
+
+def _columns(session: Session, here: str) -> Iterator[tuple[str, str, str]]:
+    """Yield table, the word for a part of it, and how the server has it; `here` is the condition on the table `c`."""
     for table, column, made in session.execute(
         "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod)"
         " || CASE WHEN o.collname IS NULL OR o.collname = 'default' THEN '' ELSE ' COLLATE ' || o.collname END"
@@ -52,14 +60,22 @@ def _structure(session: Session, schema: str) -> comparison.Structure:
         f" LEFT JOIN pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum WHERE {here}"
         " AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"
     ):
-        tables[table][f"column {column}"] = made
+        yield table, f"column {column}", made
+
+
+def _constraints(session: Session, here: str) -> Iterator[tuple[str, str, str]]:
+    """Yield keys, checks and references as `_columns` does columns."""
     kinds = ", ".join(f"'{kind}'" for kind in _CONSTRAINTS)
     for table, name, kind, made in session.execute(
         "SELECT c.relname::text, r.conname::text, r.contype::text, pg_get_constraintdef(r.oid)"
         f" FROM pg_class AS c JOIN pg_constraint AS r ON r.conrelid = c.oid WHERE {here} AND r.contype IN ({kinds})"
         " ORDER BY r.conname"
     ):
-        tables[table][f"{_CONSTRAINTS[kind]} {name}"] = made
+        yield table, f"{_CONSTRAINTS[kind]} {name}", made
+
+
+def _indexes(session: Session, here: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the indexes that belong to no constraint as `_columns` does columns."""
     for table, name, made in session.execute(
         "SELECT c.relname::text, n.relname::text, CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END"
         " || substring(pg_get_indexdef(i.indexrelid) FROM ' USING (.*)$')"
@@ -68,5 +84,4 @@ def _structure(session: Session, schema: str) -> comparison.Structure:
         f" WHERE {here} AND NOT EXISTS (SELECT 1 FROM pg_constraint AS r WHERE r.conindid = i.indexrelid"
         " AND r.contype IN ('p', 'u', 'x')) ORDER BY n.relname"
     ):
-        tables[table][f"index {name}"] = made
-    return tables
+        yield table, f"index {name}", made

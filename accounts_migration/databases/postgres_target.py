@@ -32,7 +32,7 @@ from accounts_migration.databases.batches import DATE_COLUMN, PARTITIONED, month
 from accounts_migration.databases.books import MIGRATION, Books
 from accounts_migration.databases.loads import BatchToLoad
 from accounts_migration.databases.locks import Release
-from accounts_migration.databases.postgres_session import PostgresSession, lock_number
+from accounts_migration.databases.postgres_session import CURRENT_SCHEMA, PostgresSession, lock_number
 from accounts_migration.databases.postgres_url import display_name, parameter, with_parameter
 from accounts_migration.databases.provisioning import Provisioning, Throughput
 from accounts_migration.databases.schema_versions.known import HEAD, VERSION_TABLE, stamp
@@ -142,8 +142,7 @@ class PostgresTarget(Target):
         """Ask the server for tables, views and the like of our schema; see `Target.standing`."""
         names = ", ".join(f"'{name}'" for name in (*TABLES, VERSION_TABLE))
         rows = self.session.execute(
-            "SELECT relname::text FROM pg_class"
-            f" WHERE relnamespace = quote_ident(current_schema())::regnamespace AND relname IN ({names})"
+            f"SELECT relname::text FROM pg_class WHERE relnamespace = {CURRENT_SCHEMA} AND relname IN ({names})"
         )
         return [name for (name,) in rows]
 
@@ -405,7 +404,7 @@ def _order(constraint: sa.Constraint) -> tuple[int, str]:
 
 def _found_tables(session: Session, wanted: dict[str, sa.Table]) -> dict[str, FoundTable]:
     names = ", ".join(f"'{name}'" for name in wanted)
-    here = f"c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relname IN ({names})"
+    here = f"c.relnamespace = {CURRENT_SCHEMA} AND c.relname IN ({names})"
     columns: dict[str, dict[str, FoundColumn]] = {}
     for table, column, type_name, not_null, filled, generated in session.execute(
         "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull,"

@@ -19,6 +19,9 @@ ROWS_PER_READ = 32_768
 SORTING_KIBIBYTES, _WRITING_KIBIBYTES = 2_000, 32_000
 """The pages kept. SQLite sorts in pieces of this size: those that fit the processor's cache are a third quicker. A scan
 needs no more either, while rows that are written go wherever their keys belong."""
+_SPLIT = 1_000_000
+"""Sums are made of two halves, which 64 bits hold."""
+
 _BROKEN = re.compile(r"(UNIQUE|NOT NULL|CHECK|FOREIGN KEY) constraint failed(?:: (\w+)(?:\.(\w+))?)?")
 _NAMES_OF_CHECKS = {str(c.name) for table in TABLES.values() for c in table.constraints}
 
@@ -124,7 +127,7 @@ def _units(column: str, scale: int) -> str:
 def exact_sum(column: str, scale: int) -> str:
     """Return the SQL of a decimal column's exact sum in units of 1/scale, for any SQLite connection."""
     units = _units(column, scale)
-    return f"sum({units} / 1000000) || ' ' || sum({units} % 1000000)"
+    return f"sum({units} / {_SPLIT}) || ' ' || sum({units} % {_SPLIT})"
 
 
 def read_exact_sum(value: object) -> int:
@@ -132,7 +135,7 @@ def read_exact_sum(value: object) -> int:
     if value is None:
         return 0
     high, low = str(value).split()
-    return int(high) * 1_000_000 + int(low)
+    return int(high) * _SPLIT + int(low)
 
 
 _KNOWN_FAILURES = (

@@ -45,7 +45,7 @@ def _refuse_damage(session: Session, path: Path) -> None:
 
 
 def _vacuum(session: Session, path: Path, empty_log: Callable[[], None]) -> None:
-    needed = int(session.value("PRAGMA page_count")) * int(session.value("PRAGMA page_size"))
+    needed = session.size()
     _refuse_little_space(path, needed)
     try:
         session.execute("VACUUM")

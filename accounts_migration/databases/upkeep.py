@@ -1,7 +1,7 @@
 """What is done to a target after its last load, so that the service finds it whole, compact and with statistics.
 
 Here: the plain data of an optimisation, and taking its steps one after the other with their times. Not here: the steps
-of an engine (`sqlite_target`, `postgres_target`).
+of an engine (`sqlite_upkeep`, `postgres_upkeep`).
 """
 
 import time

@@ -12,10 +12,11 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
+from accounts_migration.databases.batches import month_bounds
 from accounts_migration.databases.session import Session
+from accounts_migration.databases.sql_text import quoted
 from accounts_migration.databases.target_schema import CENTS
 
 Answer = dict[str, int]
@@ -35,6 +36,8 @@ WORKFLOWS = {
 """The workflows in their order: name -> what must hold."""
 
 _IN = ("CREDIT", "INTEREST")
+# before all dates: where there is no transaction, nothing is asked
+_NO_MONTH = ("1900-01-01", "1900-01-01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +92,8 @@ def _customer(session: Session) -> Workflow:
 def _statement(session: Session) -> Workflow:
     # no index has the amount, so the table itself is read
     latest = f'SELECT {session.month("max(transaction_date)")} FROM "transaction" WHERE amount > 0'
-    month = session.read_month(session.value(latest))
-    first, following = (session.moment(f"'{day.isoformat()} 00:00:00'") for day in _days(month or "1900-01"))
+    month = session.read_month(session.value(latest)) or ""
+    first, following = (session.moment(f"'{day} 00:00:00'") for day in month_bounds(month) or _NO_MONTH)
     incoming = " OR ".join(f"transaction_type = '{kind}'" for kind in _IN)
     into_it = session.sums(f"CASE WHEN {incoming} THEN amount ELSE 0 END", CENTS)
     out_of_it = session.sums(f"CASE WHEN {incoming} THEN 0 ELSE amount END", CENTS)
@@ -147,14 +150,8 @@ def _totals(session: Session) -> Workflow:
     def ask() -> Answer:
         found: Answer = {}
         for entity, (rows, sums, measure) in names.items():
-            [(count, total)] = session.execute(f'SELECT count(*), {session.sums(measure, CENTS)} FROM "{entity}"')
+            [(count, total)] = session.execute(f"SELECT count(*), {session.sums(measure, CENTS)} FROM {quoted(entity)}")
             found |= {rows: count, sums: session.read_sum(total)}
         return found
 
     return _asked(TOTALS, "all accounts and transactions", expected, ask)
-
-
-def _days(label: str) -> tuple[date, date]:
-    """Return the first day of the month and of the following one."""
-    first = date.fromisoformat(f"{label}-01")
-    return first, date(first.year + first.month // 12, first.month % 12 + 1, 1)

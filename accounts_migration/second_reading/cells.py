@@ -18,8 +18,10 @@ BLANKS = "".join(map(chr, [*range(9, 14), *range(28, 33), 0x85, 0xA0, 0x1680, *r
 )
 LARGEST_KEY = 2**63 - 1
 LARGEST_REAL_KEY = 2**53
+LONGEST_KEY = 64
 FIRST_YEAR, LAST_YEAR = 1900, 2100
 MOST_SIGNS = 200
+LARGEST_RATE = 100_000_000
 UNDATED = "undated"
 
 _NUMBER = re.compile(r"([+-]?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
@@ -139,7 +141,7 @@ def transaction_key(cell: Cell, rules: Rules) -> Reading:
     if isinstance(cell, Text):
         key = (_decoded(cell, rules) or "").strip(BLANKS)
         if key and not re.fullmatch("[0-9]+", key):
-            return Reading(key) if len(key) <= 64 and "\0" not in key else Reading(None, "INVALID_KEY")
+            return Reading(key) if len(key) <= LONGEST_KEY and "\0" not in key else Reading(None, "INVALID_KEY")
     number, finding = entity_key(cell, rules)
     return Reading(None, finding) if finding else Reading(str(number))
 
@@ -195,7 +197,7 @@ def fee(cell: Cell, rules: Rules) -> Reading:
 def rate(cell: Cell, rules: Rules) -> Reading:
     """Read a rate of 0 to 100 percent in millionths of a percent."""
     reading = _not_below_zero(_number(cell, rules, decimals=6, whole=3))
-    too_large = isinstance(reading.value, int) and reading.value > 100_000_000
+    too_large = isinstance(reading.value, int) and reading.value > LARGEST_RATE
     return Reading(None, "OUT_OF_RANGE") if too_large else reading
 
 

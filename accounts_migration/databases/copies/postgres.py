@@ -13,6 +13,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import IO
 from urllib.parse import unquote, urlsplit
 
 from accounts_migration.databases.copies.engine import Copy, Dump, Engine, Rehearsal, Return, Way
@@ -46,7 +47,7 @@ from accounts_migration.errors import MigrationError
 
 FILE = "target.dump"
 _KEPT = "replaced.dump"
-_STOP = ("--set=ON_ERROR_STOP=1",)
+_PSQL = ("--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1")
 # a file of an export is the same whoever writes it; rather an error than rows that are hidden
 _AS_TEXT = ("SET client_encoding = 'UTF8'", "SET bytea_output = 'hex'", "SET row_security = off", *SET_ALIKE)
 _MOST_LETTERS = 30
@@ -158,7 +159,7 @@ class PostgresEngine(Engine):
         with closing(open_session(self.url)) as session:
             place, programs = tables(session)[table], self.programs(session)
         commands = [*_AS_TEXT, f"COPY (SELECT * FROM {place}) TO STDOUT (FORMAT csv, HEADER)"]
-        words = ["--no-psqlrc", "--quiet", "--no-password", *_STOP, *(f"--command={one}" for one in commands)]
+        words = [*_PSQL, *(f"--command={one}" for one in commands)]
         with os.fdopen(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as to:
             run(programs.psql, words, self.url, f"Cannot export table {table} of {self.name}", into=to)
 
@@ -256,28 +257,9 @@ class PostgresEngine(Engine):
                 with written_aside(kept) as partial:
                     self._dump(programs, partial, [])
             with tempfile.NamedTemporaryFile(dir=what.folder, suffix=".sql") as script:
-                script.write(_emptying(session, what.copy.figures.tables).encode())
-                if what.copy.file is not None:
-                    script.flush()
-                    schema = f"--schema={schema_of(session)}"
-                    words = ["--clean", "--if-exists", schema, "--file=-", str(what.copy.file)]
-                    run(programs.restore, words, None, f"Cannot read {what.copy.file}", into=script.file)
-                    script.seek(0, os.SEEK_END)
-                script.write(proving(what.copy.figures, schema_of(session)).encode())
-                script.flush()
-                run(
-                    programs.psql,
-                    [
-                        "--no-psqlrc",
-                        "--quiet",
-                        "--no-password",
-                        "--single-transaction",
-                        *_STOP,
-                        f"--file={script.name}",
-                    ],
-                    self.url,
-                    f"Cannot restore into {self.name}",
-                )
+                _write_script(script.file, session, programs, what.copy)
+                words = [*_PSQL, "--single-transaction", f"--file={script.name}"]
+                run(programs.psql, words, self.url, f"Cannot restore into {self.name}")
         return str(kept)
 
     @contextmanager
@@ -400,6 +382,19 @@ def _refuse_unreadable(session: PostgresSession, name: str) -> None:
             why=f"this role may not read {', '.join(place for (place,) in unreadable[:_MOST_NAMED])}",
             remedy="Grant it SELECT there (pg_read_all_data grants all), or give the bank a database of its own",
         )
+
+
+def _write_script(script: IO[bytes], session: PostgresSession, programs: Programs, copy: Copy) -> None:
+    """Write the SQL that empties our schema, puts a copy into it, and fails unless it holds what was backed up."""
+    schema = schema_of(session)
+    script.write(_emptying(session, copy.figures.tables).encode())
+    script.flush()
+    if copy.file is not None:
+        words = ["--clean", "--if-exists", f"--schema={schema}", "--file=-", str(copy.file)]
+        run(programs.restore, words, None, f"Cannot read {copy.file}", into=script)
+        script.seek(0, os.SEEK_END)
+    script.write(proving(copy.figures, schema).encode())
+    script.flush()
 
 
 def _emptying(session: PostgresSession, kept: Collection[str]) -> str:

@@ -11,6 +11,8 @@ from accounts_migration.databases.sql_text import quoted
 from accounts_migration.errors import MigrationError
 
 _ROW_ID_NAMES = ("rowid", "_rowid_", "oid")
+# a sample: the first rows, and some at as many places of the table
+_FIRST_ROWS, _PLACES = 500, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +138,10 @@ def dominant_classes(connection: sqlite3.Connection, table: LegacyTable) -> dict
     name = quoted(table.name)
     row_id = row_id_name(connection, table)
     types = ", ".join(f"typeof({quoted(column)})" for column in table.columns)
-    rows = connection.execute(f"SELECT {types} FROM {name} LIMIT 500").fetchall()
+    rows = connection.execute(f"SELECT {types} FROM {name} LIMIT {_FIRST_ROWS}").fetchall()
     if row_id:
         low, high = row_id_range(connection, table, row_id)
-        step = max(1, (high - low) // 200)
+        step = max(1, (high - low) // _PLACES)
         query = f"SELECT {types} FROM {name} WHERE {row_id} >= ? LIMIT 2"
         for start in range(low, high + 1, step):
             rows += connection.execute(query, (start,)).fetchall()
