@@ -76,9 +76,10 @@ def gather(
     words = WORDS[target.books.deed]
     kept = target.recorded_batches()
     # the books of a copy tell of other tables, too, which know no policies; they count where nothing else was copied
-    records = [record for record in kept if record.entity in entities] or kept
+    judged = [record for record in kept if record.entity in entities]
+    records = judged or kept
     last = max(records, key=lambda record: record.loaded_at)
-    policies = Policies.model_validate_json(last.policies)
+    policies = Policies.model_validate_json(last.policies) if judged else Policies()
     found = account or reconcile(snapshot, policies, target, entities=entities, by_month=True)
     piles = [_pile(target, entity, policies, found) for entity in entities.values()]
     return Report(
@@ -88,7 +89,7 @@ def gather(
         target=_destination(target, location, records),
         software=_software(),
         policies=policies.model_dump(mode="json", include=policies.model_fields_set & {*words.policies}),
-        batches_under_other_policies=sum(record.policies_digest != last.policies_digest for record in records),
+        batches_under_other_policies=sum(record.policies_digest != last.policies_digest for record in judged),
         entities=[_rows(line) for line in found.entities],
         batches=[_rows(line) for line in found.batches],
         not_loaded=found.missing,
