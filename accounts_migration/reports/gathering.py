@@ -44,7 +44,7 @@ from accounts_migration.reports.contents import (
     Rows,
     Source,
 )
-from accounts_migration.reports.words import WORDS
+from accounts_migration.reports.words import WORDS, Words
 
 EXAMPLES = 3
 LONGEST = 60
@@ -75,21 +75,19 @@ def gather(
     others = other_tables or OtherTables()
     words = WORDS[target.books.deed]
     kept = target.recorded_batches()
-    # the books of a copy tell of other tables, too, which know no policies; they count where nothing else was copied
-    judged = [record for record in kept if record.entity in entities]
-    records = judged or kept
-    last = max(records, key=lambda record: record.loaded_at)
-    policies = Policies.model_validate_json(last.policies) if judged else Policies()
-    found = account or reconcile(snapshot, policies, target, entities=entities, by_month=True)
-    piles = [_pile(target, entity, policies, found) for entity in entities.values()]
+    # the books of a copy tell of other tables, too; where nothing else was copied, they are all there is
+    records = [record for record in kept if record.entity in entities] or kept
+    force = _in_force(records, words) if entities else _PoliciesInForce()
+    found = account or reconcile(snapshot, force.policies, target, entities=entities, by_month=True)
+    piles = [_pile(target, entity, force.policies, found) for entity in entities.values()]
     return Report(
         deed=target.books.deed,
         conclusion=_conclusion(found, others, checks),
         source=_source(snapshot, _left(snapshot, others), words.done),
         target=_destination(target, location, records),
         software=_software(),
-        policies=policies.model_dump(mode="json", include=policies.model_fields_set & {*words.policies}),
-        batches_under_other_policies=sum(record.policies_digest != last.policies_digest for record in judged),
+        policies=force.told,
+        batches_under_other_policies=force.batches_under_others,
         entities=[_rows(line) for line in found.entities],
         batches=[_rows(line) for line in found.batches],
         not_loaded=found.missing,
@@ -107,6 +105,26 @@ def gather(
 def answered(report: Report, findings: Iterable[Finding]) -> Report:
     """Return a report with the answers to the questions of plausibility, which take as long as all the rest."""
     return replace(report, plausibility=_plausibility(findings))
+
+
+@dataclass(frozen=True, slots=True)
+class _PoliciesInForce:
+    """The policies in force, those that are told of, and how many batches were loaded under others.
+
+    Other tables know none: where they alone were copied, the defaults are in force and none is told.
+    """
+
+    policies: Policies = field(default_factory=Policies)
+    told: dict[str, object] = field(default_factory=dict)
+    batches_under_others: int = 0
+
+
+def _in_force(records: Sequence[RecordedBatch], words: Words) -> _PoliciesInForce:
+    """Return the policies of the batch that was loaded last."""
+    last = max(records, key=lambda record: record.loaded_at)
+    policies = Policies.model_validate_json(last.policies)
+    others = sum(record.policies_digest != last.policies_digest for record in records)
+    return _PoliciesInForce(policies, policies.model_dump(mode="json", include=set(words.policies)), others)
 
 
 def _software() -> dict[str, str]:
