@@ -75,6 +75,9 @@ class _Making:
         self._chosen: dict[tuple[str, str], Choice] = {
             (table.name, column.name): column.best for table in found.tables for column in table.columns
         }
+        # columns without values that a reference has given a type: another one may only make them text, or two
+        # references would change such a column to and fro for ever
+        self._given: set[tuple[str, str]] = set()
         self._relations = relation_names(target_engine, besides)
         self._names: dict[str, str] = {}
         self._columns: dict[str, dict[str, str]] = {}
@@ -183,9 +186,9 @@ class _Making:
         held = self._chosen[child].type.form
         if held is wanted:
             return False
-        if self._column(child).empty and self._become(child, wanted):
+        if self._is_free(child) and self._become(child, wanted):
             return True
-        if not is_ours and self._column(parent).empty and self._become(parent, held):
+        if not is_ours and self._is_free(parent) and self._become(parent, held):
             return True
         if Form.TEXT not in (held, wanted):
             return None
@@ -200,7 +203,12 @@ class _Making:
         if choice is None:
             return False
         self._chosen[place] = choice
+        self._given.add(place)
         return True
+
+    def _is_free(self, place: tuple[str, str]) -> bool:
+        """Return whether the column can have any type still."""
+        return self._column(place).empty and place not in self._given
 
     def _column(self, place: tuple[str, str]) -> FoundColumn:
         return next(column for column in self._found[place[0]].columns if column.name == place[1])

@@ -5,6 +5,7 @@ Here: both engines' connections, each within one view of the data. Not here: wha
 """
 
 import sqlite3
+import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -104,7 +105,9 @@ class Origin:
         """
         engine = sa.create_engine(self._dialect, creator=self._connection, poolclass=sa.NullPool, **self._options)
         try:
-            with engine.connect() as connection:
+            with engine.connect() as connection, warnings.catch_warnings():
+                # INT(11), a type that SQLAlchemy does not know: what a column becomes is judged by its values
+                warnings.simplefilter("ignore", sa.exc.SAWarning)
                 if snapshot is not None:
                     connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
                     connection.exec_driver_sql(f"SET TRANSACTION SNAPSHOT {literal(snapshot)}")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from accounts_migration.databases.other_tables import Inventory, Origin, take_inventory
+from accounts_migration.databases.other_tables.forms import Form
 from accounts_migration.errors import MigrationError
 from accounts_migration_tests.databases.other_tables.carrying import BESIDES, write_sqlite
 from accounts_migration_tests.databases.other_tables.odd_databases import CHINOOK, KEYS, NAMES, NORTHWIND
@@ -211,6 +212,22 @@ def test_references_make_both_sides_alike(inventory_of: Inventoried) -> None:
         ("card", ("pan",)),
         ("account", ("account_id",)),
     ]
+
+
+def test_an_empty_table_between_a_number_and_a_text_makes_all_three_text(inventory_of: Inventoried) -> None:
+    inventory = inventory_of(
+        "CREATE TABLE hen (egg INTEGER PRIMARY KEY); INSERT INTO hen VALUES (1);"
+        "CREATE TABLE nest (id INTEGER PRIMARY KEY REFERENCES hen (egg));"
+        "CREATE TABLE thief (nest TEXT REFERENCES nest (id)); INSERT INTO thief VALUES ('x')"
+    )
+    assert [column.type.form for table in inventory.tables for column in table.columns] == [Form.TEXT] * 3
+    assert [len(table.references) for table in inventory.tables] == [0, 1, 1]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_type_with_more_in_brackets_than_it_takes_is_read_quietly(inventory_of: Inventoried) -> None:
+    inventory = inventory_of("CREATE TABLE t (id INTEGER(11) PRIMARY KEY, b TINYINT(1), f DATE(8, 2))")
+    assert [column.source for column in inventory.tables[0].columns] == ["id", "b", "f"]
 
 
 def test_keys_that_would_collide_are_refused(inventory_of: Inventoried) -> None:
