@@ -44,7 +44,8 @@ def for_each_run(source: SourceResource) -> dg.ResourceDefinition:
         def record(folder: Path) -> None:
             instance.add_run_tags(run.run_id, _told(source, folder, run.run_id))
 
-        folder = _read_by(run, source)
+        # a process that executes a step is given the run as it was before its first step
+        folder = _read_by(run, source) or _read_by(instance.get_run_by_id(run.run_id), source)
         if folder is None:
             folder = _to_be_read(instance, run, source)
             if folder is not None:
@@ -58,16 +59,17 @@ def _told(source: SourceResource, folder: Path, run_id: str) -> dict[str, str]:
     return {snapshot_tag(source): f"{folder.resolve()} {run_id}"}
 
 
-def _read_by(run: dg.DagsterRun, source: SourceResource) -> Path | None:
+def _read_by(run: dg.DagsterRun | None, source: SourceResource) -> Path | None:
     """Return the folder of the snapshot that a run reads; None where it is not told."""
+    if run is None:
+        return None
     told, its_own = run.tags.get(snapshot_tag(source), ""), f" {run.run_id}"
     return Path(told.removesuffix(its_own)) if told.endswith(its_own) else None
 
 
 def _to_be_read(instance: dg.DagsterInstance, run: dg.DagsterRun, source: SourceResource) -> Path | None:
     """Return the folder of the snapshot that a run is to read which was told nothing; None if there is no snapshot."""
-    before = _gone_before(instance, run)
-    folder = _read_by(before, source) if before else None
+    folder = _read_by(_gone_before(instance, run), source)
     if folder is not None:
         return folder
     with contextlib.suppress(MigrationError):

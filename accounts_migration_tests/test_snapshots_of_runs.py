@@ -20,8 +20,9 @@ from accounts_migration.definitions import build_defs
 from accounts_migration.entities.policies import Policies
 from accounts_migration.errors import MigrationError
 from accounts_migration.phases import PHASES
-from accounts_migration.resources import BackupResource, PlatformResource
+from accounts_migration.resources import BackupResource, LegacyResource, PlatformResource
 from accounts_migration.settings import Settings
+from accounts_migration.snapshots_of_runs import for_each_run
 from accounts_migration_tests.commands import change, started
 
 TAG = "accounts_migration/legacy_snapshot"
@@ -237,6 +238,19 @@ def test_a_run_that_takes_a_snapshot_reads_that_one(under_way: Beside) -> None:
     run = under_way.run_of("__ASSET_JOB", assets=[dg.AssetKey(["legacy", "snapshot"]), *PRODUCTS])
     assert run.tags[TAG] == f"{under_way.migration.settings.backups.resolve() / under_way.present} {run.run_id}"
     assert under_way.migration.metadata("legacy/snapshot")["new batches"] == 0
+
+
+def test_each_process_of_a_run_reads_what_the_first_one_read(under_way: Beside) -> None:
+    made = under_way.migration
+    run = under_way.run_of("prepare")
+    under_way.take_another()
+    # as Dagster hands it to a process of a step: as it was before the first step
+    stale = run.with_tags({name: value for name, value in run.tags.items() if name != TAG})
+    source = LegacyResource(made.settings.source_db, made.settings.backups, made.settings.migration_home)
+    given: Any = for_each_run(source).resource_fn
+    nothing: Any = None
+    context = dg.InitResourceContext(nothing, nothing, nothing, {}, instance=made.instance, dagster_run=stale)
+    assert given(context).snapshot().snapshot_id == under_way.read_by(run) != under_way.present
 
 
 def test_a_run_that_is_executed_again_as_a_whole_reads_what_is_present(under_way: Beside) -> None:
