@@ -5,12 +5,14 @@ Single partitions and ranges of them are written and read alike. Docs: Dagster's
 """
 
 import dagster as dg
+from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 from upath import UPath
 
 from accounts_migration.assessment.records import findings_folder, read_finding, write_finding
 from accounts_migration.assets.failures import failing_clearly
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.errors import MigrationError
+from accounts_migration.jobs import RUN_TAG
 from accounts_migration.resources import SourceResource
 from accounts_migration.settings import Settings
 from accounts_migration.staging import WHOLE, Staged, StagedOutput, StagingWriter
@@ -31,8 +33,9 @@ class StagingIOManager(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: StagedOutput) -> None:
         """Write every batch of the output, each replaced atomically."""
+        folder = staging_folder(self._location, obj.snapshot_id, context.asset_key)
         with failing_clearly():
-            StagingWriter(staging_folder(self._location, obj.snapshot_id, context.asset_key), obj).write()
+            StagingWriter(folder, obj, lambda: _others_run(context)).write()
 
     def load_input(self, context: dg.InputContext) -> Staged:
         """Return the staged tables of the asset for the partitions that the run asks for."""
@@ -59,6 +62,14 @@ class SnapshotIOManager(dg.IOManager):
         """Return the snapshot that the run reads."""
         with failing_clearly():
             return self._source.snapshot()
+
+
+def _others_run(context: dg.OutputContext) -> bool:
+    """Return whether another run is in progress than this one, and than the one that launched it."""
+    step = context.step_context
+    ours = {step.run_id, step.dagster_run.tags.get(RUN_TAG)}
+    running = step.instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS_RUN_STATUSES))
+    return any(run.run_id not in ours for run in running)
 
 
 def staging_of(location: str, source: str) -> dg.IOManagerDefinition:

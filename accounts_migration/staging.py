@@ -4,7 +4,8 @@ Here: the files and their manifests. Not here: Dagster (`accounts_migration.io_m
 row means.
 
 A batch is replaced atomically: its new files get new names, the manifest that lists them is swapped last, and only then
-the old files go. Files are readable by their owner alone (contract section 8). Any fsspec location will do.
+the old files go, unless somebody may be reading them: then with the next replacement. Files are readable by their owner
+alone (contract section 8). Any fsspec location will do.
 """
 
 import contextlib
@@ -12,7 +13,7 @@ import json
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,19 @@ class StagedOutput:
 
 @dataclass(frozen=True)
 class Staged:
-    """The staged tables of one asset for some batches, to be read as streams."""
+    """The staged tables of one asset for some batches, to be read as streams.
+
+    A batch is read as it was when its manifest was first asked for, whoever replaces it meanwhile: its rows are those
+    that were judged under the policies that its manifest names.
+    """
 
     folder: UPath
     batches: tuple[str, ...]
+    _manifests: dict[str, dict[str, Any]] = field(default_factory=dict, compare=False, repr=False)
 
     def of(self, batches: Sequence[str]) -> "Staged":
         """Return the same asset for other batches."""
-        return Staged(self.folder, tuple(batches))
+        return Staged(self.folder, tuple(batches), self._manifests)
 
     def manifest(self, batch: str) -> dict[str, Any]:
         """Return the manifest of a batch.
@@ -70,6 +76,11 @@ class Staged:
         Raises:
             MigrationError: The batch was never staged for this snapshot.
         """
+        if batch not in self._manifests:
+            self._manifests[batch] = self._read_manifest(batch)
+        return self._manifests[batch]
+
+    def _read_manifest(self, batch: str) -> dict[str, Any]:
         path = self.folder / batch / MANIFEST
         try:
             manifest = json.loads(path.read_text())
@@ -124,10 +135,17 @@ class Staged:
 class StagingWriter:
     """Writes the chunks of one asset, parted by batch, with a bounded number of bytes in memory."""
 
-    def __init__(self, folder: UPath, output: StagedOutput) -> None:
-        """Prepare the folders of the batches that will be replaced."""
+    def __init__(self, folder: UPath, output: StagedOutput, is_read: Callable[[], bool] = lambda: False) -> None:
+        """Prepare the folders of the batches that will be replaced.
+
+        Args:
+            folder: The asset's.
+            output: What is staged.
+            is_read: Tells whether somebody else may be reading what is replaced; asked only where something is.
+        """
         self._folder = folder
         self._output = output
+        self._is_read = is_read
         self._token = uuid.uuid4().hex[:12]
         self._pending: dict[tuple[str, str], list[pa.Table]] = {}
         self._sizes: dict[tuple[str, str], int] = {}
@@ -151,6 +169,7 @@ class StagingWriter:
             manifests = {batch: self._prepare(batch) for batch in self._output.batches}
             for batch in self._output.batches:
                 self._publish(batch)
+            self._delete_replaced()
             return manifests
         except OSError as error:
             self._discard()
@@ -205,9 +224,16 @@ class StagingWriter:
         folder = self._folder / batch
         self._partial(batch).rename(folder / MANIFEST)
         self._published.add(batch)
-        current = {MANIFEST, *(file for files in self._files[batch].values() for file in files)}
-        for path in folder.iterdir():
-            if path.name not in current:
+
+    def _delete_replaced(self) -> None:
+        replaced = [
+            path
+            for batch in self._output.batches
+            for path in (self._folder / batch).iterdir()
+            if path.name != MANIFEST and self._token not in path.name
+        ]
+        if replaced and not self._is_read():
+            for path in replaced:
                 path.unlink(missing_ok=True)
 
     def _discard(self) -> None:

@@ -36,6 +36,7 @@ class Chain:
         self.numbers: Numbers = {"2024-01": [1], "2024-02": [2, 3], "2024-03": []}
         self.seen: list[tuple[str, int]] = []
         self.asked: tuple[str, ...] = ()
+        self.before_reading: Callable[[Staged], None] = lambda _: None
         self.legacy = legacy
         self.manager = StagingIOManager(location, legacy)
         self.instance = dg.DagsterInstance.ephemeral()
@@ -98,6 +99,7 @@ class Chain:
 
     def _look(self, staged: Staged) -> None:
         self.asked = staged.batches
+        self.before_reading(staged)
         self.seen = [(row["batch"], row["number"]) for part in staged.scan("rows") for row in part.to_pylist()]
 
 
@@ -141,6 +143,22 @@ def test_what_a_range_wrote_is_read_by_partition_and_the_other_way_round(chain: 
     chain.run("raw/numbers", batch="2024-02")
     chain.run("read/numbers", span=("2024-01", "2024-02"))
     assert chain.seen == [("2024-01", 1), ("2024-02", 9)]
+
+
+def test_what_a_run_reads_stays_until_no_other_run_goes_on(chain: Chain) -> None:
+    chain.run("raw/numbers", batch="2024-02")
+    folder = Path(str(chain.manager.staged(dg.AssetKey(["raw", "numbers"])).folder)) / "2024-02"
+
+    def replaced_beside(staged: Staged) -> None:
+        staged.manifest("2024-02")
+        chain.numbers["2024-02"] = [9]
+        chain.run("raw/numbers", batch="2024-02")
+
+    chain.before_reading = replaced_beside
+    chain.run("read/numbers", batch="2024-02")
+    assert (chain.seen, len(list(folder.glob("*.parquet")))) == ([("2024-02", 2), ("2024-02", 3)], 2)
+    chain.run("raw/numbers", batch="2024-02")
+    assert len(list(folder.glob("*.parquet"))) == 1
 
 
 def test_a_partition_that_was_not_staged_is_named(chain: Chain) -> None:

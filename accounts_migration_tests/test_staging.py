@@ -70,6 +70,21 @@ def test_what_is_staged_is_read_back_batch_after_batch(folder: UPath) -> None:
     assert part.schema == pa.schema([pa.field("batch", pa.string()), *SCHEMA])
 
 
+def test_a_batch_that_is_replaced_meanwhile_is_read_as_its_manifest_told_it(folder: UPath) -> None:
+    """Else rows that were cleaned under other policies could be loaded under the name of the present ones."""
+    write(folder, ["2024-01"], [("2024-01", 1)])
+    staged = Staged(folder, ("2024-01",))
+    assert staged.manifest("2024-01")["counts"] == {"rows": 1, "defects": 0}
+    StagingWriter(folder, output(["2024-01"], [[("2024-01", 2), ("2024-01", 3)]]), lambda: True).write()
+    assert staged.manifest("2024-01")["counts"] == {"rows": 1, "defects": 0}
+    assert [row["number"] for part in staged.of(["2024-01"]).scan("rows") for row in part.to_pylist()] == [1]
+    assert (numbers(folder, "2024-01"), len(files(folder / "2024-01"))) == ([("2024-01", 2), ("2024-01", 3)], 3)
+    write(folder, ["2024-01"], [("2024-01", 4)])
+    assert (numbers(folder, "2024-01"), len(files(folder / "2024-01"))) == ([("2024-01", 4)], 2)
+    with pytest.raises(MigrationError, match="Cannot read the staged file"):
+        list(staged.scan("rows"))
+
+
 def test_single_columns_of_other_batches_may_be_read(folder: UPath) -> None:
     write(folder, ["2024-01", "2024-02"], [("2024-01", 1), ("2024-02", 2)])
     staged = Staged(folder, ("2024-01",))
