@@ -10,6 +10,7 @@ Docs: dynamic partitions in Dagster's concept pages on partitioning.
 from collections.abc import Iterable
 
 import dagster as dg
+import sqlalchemy
 
 BATCHES = dg.DynamicPartitionsDefinition(name="batches")
 
@@ -22,5 +23,9 @@ def register_batches(instance: dg.DagsterInstance, batches: Iterable[str]) -> li
     known = set(instance.get_dynamic_partitions("batches"))
     new = sorted({*batches, EMPTY} - known)
     if new:
-        instance.add_dynamic_partitions("batches", new)
+        try:
+            instance.add_dynamic_partitions("batches", new)
+        except sqlalchemy.exc.IntegrityError:
+            # another process, which took a snapshot at the same time, was faster; since none is ever deleted, this ends
+            return register_batches(instance, new)
     return new

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import sqlalchemy
 
 from accounts_migration.partitions import register_batches
 
@@ -124,3 +125,18 @@ def test_a_bank_without_any_rows_is_migrated_through_undated(
         assert migration.run("validation/content").success
         assert set(migration.checks("validation/content").values()) == {"SUCCEEDED"}
         assert set(migration.checks("validation/reconciliation").values()) == {"SUCCEEDED"}
+
+
+def test_another_process_may_register_the_same_batches_at_the_same_time(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = instance.add_dynamic_partitions
+
+    def add_after_another(name: str, batches: list[str]) -> None:
+        monkeypatch.undo()
+        add(name, batches[:1])
+        raise sqlalchemy.exc.IntegrityError("INSERT INTO dynamic_partitions", batches, ValueError("UNIQUE"))
+
+    monkeypatch.setattr(instance, "add_dynamic_partitions", add_after_another)
+    assert register_batches(instance, ["2024-01", "2024-02"]) == ["2024-02", "undated"]
+    assert registered(instance) == ["2024-01", "2024-02", "undated"]

@@ -43,7 +43,8 @@ class Beside:
         with closing(sqlite3.connect(self.migration.settings.source_db)) as source, source:
             row = (700 + number, f"{2030 + number}-01-05")
             source.execute("INSERT INTO legacy_transactions VALUES (?, 1, 'CR', 1, 1, 'beside', ?)", row)
-        assert self.migration.run(job="snapshot").success
+        run = self.migration.run(job="snapshot")
+        assert run.success, self.migration.refusals(run)
         self.taken.append(self.migration.metadata("legacy/snapshot")["snapshot_id"])
 
     def taking_another_before_each(self, run: Callable[..., Any]) -> Callable[..., Any]:
