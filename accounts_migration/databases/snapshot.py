@@ -125,6 +125,8 @@ def read_manifest(folder: Path) -> Snapshot:
 def find_snapshots(backup_dir: Path) -> Iterator[Snapshot]:
     """Yield the complete snapshots below the backup folder, newest first."""
     for manifest in sorted(backup_dir.glob(f"*/{MANIFEST_FILE}"), reverse=True):
+        if manifest.parent.name.startswith(_PARTIAL):
+            continue  # another process is writing it, and gives it its name at last
         try:
             yield read_manifest(manifest.parent)
         except MigrationError:

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -122,6 +123,16 @@ def test_an_unchanged_source_gives_the_snapshot_taken_before(tmp_path: Path) -> 
     first = taken(source, tmp_path / "backups")
     assert taken(source, tmp_path / "backups") == first
     assert [path.name for path in (tmp_path / "backups").iterdir()] == [first.snapshot_id]
+
+
+def test_a_snapshot_that_another_process_is_just_writing_is_not_taken_for_one(tmp_path: Path) -> None:
+    source = things(tmp_path / "legacy.db")
+    other = taken(source, tmp_path / "others")
+    (tmp_path / "backups").mkdir()
+    # whole, but for its name, which it gets in a moment
+    shutil.copytree(other.folder, tmp_path / "backups" / ".partial-source-4711")
+    snapshot = taken(source, tmp_path / "backups")
+    assert (snapshot.sha256, Path(snapshot.folder).name) == (other.sha256, snapshot.snapshot_id)
 
 
 def test_a_changed_source_gives_a_new_snapshot_and_leaves_the_old_one(tmp_path: Path) -> None:
