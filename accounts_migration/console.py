@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from accounts_migration import logs
+from accounts_migration.databases.files import nearest_standing
 from accounts_migration.errors import MigrationError, UsageError
 from accounts_migration.outcome import Outcome
 from accounts_migration.reconciliation.amounts import amount
@@ -128,7 +129,7 @@ def refuse_unwritable_folder(folder: Path | None) -> None:
     """Raise UsageError where a report cannot be written: before the run, not after it."""
     if folder is None:
         return
-    standing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    standing = nearest_standing(folder)
     if not standing.is_dir() or not os.access(standing, os.W_OK | os.X_OK):
         raise UsageError(
             f"Cannot write a report into {folder}",

@@ -21,6 +21,7 @@ import pyarrow as pa
 from accounts_migration.assessment.dry_run import DryRun
 from accounts_migration.assessment.plan import DiskNeed, Stage
 from accounts_migration.assessment.sample import read_sample
+from accounts_migration.databases.files import nearest_standing
 from accounts_migration.databases.loads import Rehearsal
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.databases.target import ENGINES, Target, open_target, target_location, target_path
@@ -191,5 +192,5 @@ def _need(purpose: str, needed: int, place: Path | str) -> DiskNeed:
     if isinstance(place, str):
         return DiskNeed(purpose, place, needed, None, None)
     folder = place.resolve()
-    standing = next(path for path in (folder, *folder.parents) if path.is_dir())
+    standing = nearest_standing(folder)
     return DiskNeed(purpose, str(folder), needed, shutil.disk_usage(standing).free, standing.stat().st_dev)

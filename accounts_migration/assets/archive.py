@@ -67,7 +67,7 @@ def archive_asset(checked: Sequence[dg.AssetsDefinition]) -> dg.AssetsDefinition
             what = _Archived(
                 context.instance, settings, legacy, database, target.location or database.name, recorded, backups
             )
-            item = _written(what, checked, logs.run_id() or context.run_id)
+            item = _written(what, checked, logs.run_id() or context.run.run_id)
         context.log.info(f"archive: {item.state}, {item.evidence}")
         yield dg.MaterializeResult(metadata=item.figures, check_results=[check_result(ARCHIVE, ARCHIVE_CHECK, item)])
 

@@ -1,6 +1,6 @@
 """Files as evidence: their fingerprint, that they are whole under their name, and that they have reached the disk.
 
-Here: what snapshot, backup, reports and rollback alike ask of a file. Not here: folders that are written aside
+Here: what snapshot, backup, reports and rollback alike ask of a file or its place. Not here: folders written aside
 (`accounts_migration.databases.partial_folders`).
 """
 
@@ -41,6 +41,12 @@ def resolved(path: Path) -> Path:
         if found.is_symlink():
             raise UsageError(f"Cannot use {path}", why="its links lead in a circle", remedy="Name the file itself")
     return found
+
+
+def nearest_standing(path: Path) -> Path:
+    """Return the path, or the nearest one above it that stands: what a folder that is still to be made depends on."""
+    path = path.resolve()
+    return next(one for one in (path, *path.parents) if one.exists())
 
 
 def onto_disk(path: Path) -> None:

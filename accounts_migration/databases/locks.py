@@ -1,8 +1,8 @@
 """Locks that one process takes once, however often its parts ask for them.
 
-Here: counting the holders within this process. Not here: the lock itself, which each target takes in its
-own way (`flock` beside a SQLite file, an advisory lock in PostgreSQL) and which the system frees when the
-process dies.
+Here: counting the holders within this process, and the refusal where another one has it. Not here: the lock itself,
+which each target takes in its own way (`flock` beside a SQLite file, an advisory lock in PostgreSQL) and which the
+system frees when the process dies.
 """
 
 import os
@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+
+from accounts_migration.errors import MigrationError
 
 Release = Callable[[], None]
 
@@ -22,6 +24,15 @@ class _Held:
 
 _guard = threading.Lock()
 _held: dict[tuple[int, str], _Held] = {}
+
+
+def held_elsewhere(target_name: str) -> MigrationError:
+    """Return the error that another process holds the lock of a target."""
+    return MigrationError(
+        f"Cannot write into {target_name}",
+        why=f"another migration or copy is writing to {target_name}",
+        remedy="Wait for it to end, or stop it",
+    )
 
 
 @contextmanager

@@ -31,7 +31,7 @@ from accounts_migration.databases import (
 from accounts_migration.databases.batches import DATE_COLUMN, PARTITIONED, month_bounds
 from accounts_migration.databases.books import MIGRATION, Books
 from accounts_migration.databases.loads import BatchToLoad
-from accounts_migration.databases.locks import Release
+from accounts_migration.databases.locks import Release, held_elsewhere
 from accounts_migration.databases.postgres_session import CURRENT_SCHEMA, PostgresSession, lock_number
 from accounts_migration.databases.postgres_url import display_name, parameter, with_parameter
 from accounts_migration.databases.provisioning import Provisioning, Throughput
@@ -302,11 +302,7 @@ class PostgresTarget(Target):
             raise
         if not taken:
             session.close()
-            raise MigrationError(
-                f"Cannot write into {self.name}",
-                why=f"another migration or copy is writing to {self.name}",
-                remedy="Wait for it to end, or stop it",
-            )
+            raise held_elsewhere(self.name)
 
         def release() -> None:
             # a connection that is lost has lost its locks
@@ -437,10 +433,10 @@ def _found_tables(session: Session, wanted: dict[str, sa.Table]) -> dict[str, Fo
 
 def _judge_type(kind: Kind, found: str) -> str | None:
     if kind in (Kind.MONEY, Kind.RATE):
-        digits, scale = (15, 2) if kind is Kind.MONEY else (9, 6)
+        wanted = postgres_rows.stored_type(kind)
         match = re.fullmatch(r"numeric\((\d+),(\d+)\)", found)
-        fits = match and int(match[1]) >= digits and int(match[2]) == scale
-        return None if fits else f"numeric({digits},{scale})"
+        fits = match and int(match[1]) >= wanted.precision and int(match[2]) == wanted.scale
+        return None if fits else f"numeric({wanted.precision},{wanted.scale})"
     allowed = {
         Kind.DATE: ("date",),
         Kind.MOMENT: ("timestamp without time zone", "timestamp(6) without time zone"),

@@ -9,7 +9,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from accounts_migration.databases.locks import Release
+from accounts_migration.databases.locks import Release, held_elsewhere
 from accounts_migration.errors import MigrationError
 
 
@@ -54,12 +54,11 @@ def _release_lock(descriptor: int, beside: Path, path: Path) -> None:
 
 
 def _locked(beside: Path, name: str) -> int:
-    what = f"Cannot write into {name}"
     try:
         descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise MigrationError(
-            what,
+            f"Cannot write into {name}",
             why=f"its lock file cannot be opened: {error.strerror}",
             remedy="Check the rights of its folder",
         ) from error
@@ -67,11 +66,7 @@ def _locked(beside: Path, name: str) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(descriptor)
-        raise MigrationError(
-            what,
-            why=f"another migration or copy is writing to {name}",
-            remedy="Wait for it to end, or stop it",
-        ) from None
+        raise held_elsewhere(name) from None
     return descriptor
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from accounts_migration.assessment.plan import Plan
 from accounts_migration.assessment.tables import size
+from accounts_migration.databases.files import nearest_standing
 from accounts_migration.databases.snapshot import Snapshot
 from accounts_migration.databases.target import target_path
 from accounts_migration.settings import Settings
@@ -61,7 +62,7 @@ def lacking(found: Iterable[Need]) -> Iterator[str]:
     by_device: dict[int, list[tuple[Need, Path]]] = defaultdict(list)
     for need in found:
         if need.folder is not None:
-            folder = standing(need.folder)
+            folder = nearest_standing(need.folder)
             by_device[folder.stat().st_dev].append((need, folder))
     for wanted in by_device.values():
         needed = sum(need.needed for need, _ in wanted)
@@ -84,15 +85,9 @@ def unwritable(found: Iterable[Need]) -> Iterator[str]:
     """Yield a sentence for each folder that this user may not write to."""
     for need in found:
         if need.folder is not None:
-            folder = standing(need.folder)
+            folder = nearest_standing(need.folder)
             if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
                 yield f"{folder} is not writable for {need.purpose}"
-
-
-def standing(folder: Path) -> Path:
-    """Return the folder, or the nearest one above it that stands."""
-    folder = folder.resolve()
-    return next(path for path in (folder, *folder.parents) if path.exists())
 
 
 def _size_of(folder: Path) -> int:

@@ -1,6 +1,6 @@
 """The migration window: from when to when the target may be written.
 
-Here: what MIGRATION_WINDOW means. Not here: whether a migration fits into it (`items`).
+Here: what MIGRATION_WINDOW means. Not here: whether a migration fits into it (`decisions`).
 """
 
 from dataclasses import dataclass

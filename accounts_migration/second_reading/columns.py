@@ -21,6 +21,7 @@ from accounts_migration.second_reading.cells import (
     FIRST_YEAR,
     LARGEST_REAL_KEY,
     LAST_YEAR,
+    LONGEST_KEY,
     MOST_SIGNS,
     UNDATED,
     Reading,
@@ -33,6 +34,7 @@ Read = Callable[[Cell], Reading]
 
 MOMENT = pa.timestamp("us")
 _SOUND_CENTS = 10**13
+_SECONDS_PER_DAY = 86_400
 _PLAIN_NUMBER = r"\A[+-]?[0-9]{1,13}(\.[0-9]{1,2})?\z"
 _DIGITS = r"\A[0-9]{1,18}\z"
 _NAMED_KEY = r"\A[!-~]*[!-/:-~][!-~]*\z"
@@ -70,7 +72,7 @@ def transaction_keys(cells: pa.Array) -> Column:
     texts = keys.values.cast(pa.string())
     if not pa.types.is_string(cells.type):
         return Column(texts, keys.certain)
-    named = pc.and_(pc.match_substring_regex(cells, _NAMED_KEY), pc.less_equal(pc.binary_length(cells), 64))
+    named = pc.and_(pc.match_substring_regex(cells, _NAMED_KEY), pc.less_equal(pc.binary_length(cells), LONGEST_KEY))
     named = named.fill_null(False)
     return Column(pc.if_else(named, cells, texts), keys.certain | _mask(named))
 
@@ -163,10 +165,10 @@ def moments(cells: pa.Array, formats: Sequence[str] = ()) -> Column:
 def days(cells: pa.Array, formats: Sequence[str] = ()) -> Column:
     """Read the same as days, with no time but midnight's, or NULL."""
     seconds, certain = _seconds(cells, formats)
-    found = seconds // 86_400
+    found = seconds // _SECONDS_PER_DAY
     missing = _mask(pc.is_null(cells))
     dates = pa.array(found.astype(np.int32), pa.int32(), mask=missing).cast(pa.date32())
-    return Column(dates, missing | certain & (found * 86_400 == seconds))
+    return Column(dates, missing | certain & (found * _SECONDS_PER_DAY == seconds))
 
 
 def _seconds(cells: pa.Array, formats: Sequence[str]) -> tuple[Integers, Mask]:
@@ -211,7 +213,7 @@ def _seconds_of(signs: npt.NDArray[np.uint8], layout: _Layout) -> tuple[Integers
     certain &= days_ <= _DAYS[months - 1] + (is_leap & (months == 2))
     certain &= (parts["H"] < 24) & (parts["M"] < 60) & (parts["S"] < 60)
     firsts = (np.where(certain, years, 1970) * 12 + months - 1 - 1970 * 12).astype("datetime64[M]")
-    seconds = (firsts.astype("datetime64[D]").astype(np.int64) + days_ - 1) * 86_400
+    seconds = (firsts.astype("datetime64[D]").astype(np.int64) + days_ - 1) * _SECONDS_PER_DAY
     return seconds + parts["H"] * 3600 + parts["M"] * 60 + parts["S"], certain
 
 
