@@ -107,7 +107,7 @@ class SourceResource(ABC):
         folder = Path(snapshot.folder).resolve()
         if self._home is not None:
             self._remember(folder, self._pointer(self._home))
-        if self._record is not None:
+        if self._record is not None and folder != self._read:
             self._read = folder
             self._record(folder)
         return snapshot
