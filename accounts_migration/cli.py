@@ -31,6 +31,10 @@ app = typer.Typer(
     add_completion=False,
 )
 
+# Dagster imports Alembic, and that Mako, which would load the lexers of every language to colour its errors; Pandera
+# loads what makes test data, where it is installed, and looks for a library of maps with each column it judges
+_NEEDLESS = ("mako.ext.pygmentplugin", "hypothesis", "geopandas")
+
 _DATABASE = "A path, sqlite:///... or postgresql://..."
 
 Source = Annotated[str | None, typer.Argument(help="The legacy SQLite file; SOURCE_DB where left out.")]
@@ -434,8 +438,8 @@ def _open_streams() -> None:
 def _run_app() -> None:
     _open_streams()
     warnings.filterwarnings("ignore", message=".*is currently in (beta|preview)")
-    # Dagster imports Alembic, and that Mako, which would load the lexers of every language to colour its errors
-    sys.modules.setdefault("mako.ext.pygmentplugin", None)  # type: ignore[arg-type]  # None: it cannot be imported
+    for needless in _NEEDLESS:
+        sys.modules.setdefault(needless, None)  # type: ignore[arg-type]  # None: it cannot be imported
     # what is imported stays: the collector need not look at it again and again
     gc.disable()
     from accounts_migration import console, logs
