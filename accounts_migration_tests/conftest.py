@@ -4,6 +4,7 @@ Here: what is needed to stand before a test begins. Not here: the banks (`canoni
 the migration of one (`migrations.py`) themselves, or anything that is asserted.
 """
 
+import gc
 import os
 import shutil
 import sys
@@ -39,6 +40,14 @@ def pytest_configure() -> None:
     """
     if _IN_MEMORY.is_dir() and shutil.disk_usage(_IN_MEMORY).free >= _BYTES_ENOUGH:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_IN_MEMORY))
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what stays: the libraries, the definitions and the tests themselves."""
+    gc.collect()
+    gc.freeze()
+    # as the command line has it
+    gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.fixture(scope="session")
