@@ -21,6 +21,9 @@ from accounts_migration.resources import legacy_table
 def duplicates_of(entity: Entity, snapshot: Snapshot, policies: Policies) -> pa.Table:
     """Return the rows of an entity that share a key and the verdict on each, as `keys.DUPLICATE_SCHEMA`."""
     table, manifest = legacy_table(entity), snapshot.tables[entity.legacy_table]
+    if manifest.key_is_row_id:
+        # integers that differ are keys that differ, and SQLite keeps them apart itself
+        return DUPLICATE_SCHEMA.empty_table()
     column = entity.key_column
 
     def scan() -> Iterator[KeyChunk]:

@@ -23,6 +23,7 @@ from accounts_migration.databases.legacy_source import (
     dominant_classes,
     find_unmigrated,
     has_unique_key,
+    key_is_row_id,
     open_read_only,
     refuse_incomplete_structure,
     refuse_unusable_file,
@@ -47,13 +48,15 @@ _ABOUT_WRITING = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_TRUNCATE", 
 class TableManifest:
     """What the snapshot holds of one table: storage class of each column, rows by batch, the rowid's name.
 
-    `unique_key` tells whether the source's own index keeps the values of the first column apart.
+    `unique_key` tells whether the source's own index keeps the values of the first column apart, `key_is_row_id`
+    whether that column is the rowid itself.
     """
 
     row_id: str | None
     classes: dict[str, str]
     batches: dict[str, int]
     unique_key: bool = False
+    key_is_row_id: bool = False
 
     @property
     def rows(self) -> int:
@@ -322,4 +325,5 @@ def _describe(connection: sqlite3.Connection, table: LegacyTable) -> TableManife
         classes=dominant_classes(connection, table),
         batches=count_by_batch(connection, table),
         unique_key=has_unique_key(connection, table),
+        key_is_row_id=key_is_row_id(connection, table),
     )

@@ -121,6 +121,20 @@ def has_unique_key(connection: sqlite3.Connection, table: LegacyTable) -> bool:
     return False
 
 
+def key_is_row_id(connection: sqlite3.Connection, table: LegacyTable) -> bool:
+    """Return whether the first column is the rowid under its own name (INTEGER PRIMARY KEY).
+
+    It then holds nothing but integers, each once; that they are in order is part of the integrity check.
+    """
+    if row_id_name(connection, table) is None:
+        return False
+    columns = connection.execute(f"PRAGMA table_xinfo({quoted(table.name)})").fetchall()
+    keys = [column[1].decode("utf-8", "replace").lower() for column in columns if column[5]]
+    # any other primary key has an index of its own
+    origins = [index[3] for index in connection.execute(f"PRAGMA index_list({quoted(table.name)})")]
+    return keys == [table.columns[0]] and b"pk" not in origins
+
+
 def row_id_range(connection: sqlite3.Connection, table: LegacyTable, row_id: str) -> tuple[int, int]:
     """Return the lowest and the highest rowid of a table; 0 and 0 where it has no rows."""
     name = quoted(table.name)

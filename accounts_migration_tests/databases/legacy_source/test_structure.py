@@ -9,6 +9,7 @@ from accounts_migration.databases.legacy_source import (
     LegacyTable,
     count_by_batch,
     find_unmigrated,
+    key_is_row_id,
     open_read_only,
     refuse_incomplete_structure,
     row_id_name,
@@ -116,3 +117,24 @@ def test_a_column_named_rowid_is_no_rowid(tmp_path: Path) -> None:
         (1, ("x", "same", None)),
         (2, ("y", "same", None)),
     ]
+
+
+@pytest.mark.parametrize(
+    ("definition", "is_row_id"),
+    [
+        ("TABLE things (key INTEGER PRIMARY KEY, value)", True),
+        ("TABLE things (value, KEY integer NOT NULL, PRIMARY KEY (key))", True),
+        ("TABLE things (key INTEGER PRIMARY KEY AUTOINCREMENT, value UNIQUE)", True),
+        ("TABLE things (key INT PRIMARY KEY, value)", False),
+        ("TABLE things (key INTEGER PRIMARY KEY DESC, value)", False),
+        ("TABLE things (key INTEGER PRIMARY KEY, value) WITHOUT ROWID", False),
+        ("TABLE things (key INTEGER, value, PRIMARY KEY (key, value))", False),
+        ("TABLE things (key INTEGER UNIQUE, value INTEGER PRIMARY KEY)", False),
+        ("TABLE things (key INTEGER UNIQUE, value)", False),
+        ("VIEW things AS SELECT 1 AS key, 2 AS value", False),
+    ],
+)
+def test_a_key_that_is_the_rowid_is_known_as_such(tmp_path: Path, definition: str, is_row_id: bool) -> None:
+    path = run(tmp_path / "legacy.db", f"CREATE {definition}")
+    with open_read_only(path) as connection:
+        assert key_is_row_id(connection, THINGS) is is_row_id
