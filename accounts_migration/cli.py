@@ -32,8 +32,8 @@ app = typer.Typer(
 )
 
 # Dagster imports Alembic, and that Mako, which would load the lexers of every language to colour its errors; Pandera
-# loads what makes test data, where it is installed, and looks for a library of maps with each column it judges
-_NEEDLESS = ("mako.ext.pygmentplugin", "hypothesis", "geopandas")
+# looks for a library of maps with each column that it judges
+_NEEDLESS = ("mako.ext.pygmentplugin", "geopandas")
 
 _DATABASE = "A path, sqlite:///... or postgresql://..."
 
