@@ -4,10 +4,12 @@ Here: arguments and exit statuses (0 done and proved; 1 refused or failed; 2 wro
 what happens (`accounts_migration.migration`) and how it looks (`accounts_migration.console`).
 """
 
+import atexit
 import gc
 import io
 import logging
 import os
+import signal
 import sys
 import warnings
 from enum import StrEnum
@@ -34,6 +36,9 @@ app = typer.Typer(
 # Dagster imports Alembic, and that Mako, which would load the lexers of every language to colour its errors; Pandera
 # looks for a library of maps with each column that it judges
 _NEEDLESS = ("mako.ext.pygmentplugin", "geopandas")
+
+_CTRL_C = 130
+"""The exit status that Typer makes of Ctrl-C."""
 
 _DATABASE = "A path, sqlite:///... or postgresql://..."
 
@@ -448,8 +453,10 @@ def _run_app() -> None:
     # a run makes many small objects and few circles of them
     gc.set_threshold(50_000, 20, 100)
     gc.enable()
+    # what is done by the end is done, and the exit status says so
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     try:
-        app()
+        _run_command()
     except (MigrationError, OSError) as error:
         told = refused_by_system(error) if isinstance(error, OSError) else error
         console.show_error(told)
@@ -462,3 +469,12 @@ def _run_app() -> None:
         logs.end_log()
         # the process ends: its objects need not be looked through once more
         gc.freeze()
+
+
+def _run_command() -> None:
+    try:
+        app()
+    except SystemExit as end:
+        if end.code == _CTRL_C:
+            raise KeyboardInterrupt from end
+        raise

@@ -4,6 +4,7 @@ Commands run as processes where that matters, else in this process, which is sev
 """
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -351,6 +352,17 @@ def test_ctrl_c_leaves_a_whole_target_and_the_same_command_goes_on(tmp_path: Pat
     assert books[:3] == [("account", 2), ("customer", 2), ("product", 2)]
     assert here("migrate", "legacy.db", "accounts.db").status == 0
     assert len(content("accounts.db")["transaction"]) == 4
+
+
+def test_ctrl_c_before_anything_is_run_is_told_in_the_same_words(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".env")
+    process = started(tmp_path, "migrate", "legacy.db", "accounts.db")
+    # opening waits until the command reads its settings, and the command then waits for them
+    with (tmp_path / ".env").open("w"):
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    told = "Stopped. What was loaded is whole; run the same command again to go on.\n"
+    assert (process.returncode, err) == (1, told)
 
 
 def test_the_module_runs_as_a_program_and_offers_its_commands(tmp_path: Path) -> None:
