@@ -357,10 +357,10 @@ def test_ctrl_c_leaves_a_whole_target_and_the_same_command_goes_on(tmp_path: Pat
 def test_ctrl_c_before_anything_is_run_is_told_in_the_same_words(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / ".env")
     process = started(tmp_path, "migrate", "legacy.db", "accounts.db")
-    # opening waits until the command reads its settings, and the command then waits for them
+    # opening waits until the command reads its settings, and the command then waits for their end
     with (tmp_path / ".env").open("w"):
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=60)
     told = "Stopped. What was loaded is whole; run the same command again to go on.\n"
     assert (process.returncode, err) == (1, told)
 
