@@ -294,8 +294,6 @@ class _Making:
 
     def _reference(self, table: FoundTable, one: FoundReference, own: Names) -> Reference:
         wanted = one.name or "_".join([self._names[table.name], *one.columns, "fkey"])
-        pairs = list(zip(one.columns, one.parent_columns, strict=True))
-        in_source = orphans(table.relation, quoted(one.parent), pairs)
         is_ours = self._is_ours(one.parent)
         parent_names: Mapping[str, str] = (
             {column.name: column.name for column in TABLES[one.parent].columns}
@@ -308,7 +306,23 @@ class _Making:
             parent=one.parent if is_ours else self._names[one.parent],
             parent_columns=tuple(parent_names[column] for column in one.parent_columns),
             actions=one.actions,
-            in_source=in_source,
+            in_source=self._orphans(table, one),
+        )
+
+    def _orphans(self, table: FoundTable, one: FoundReference) -> str:
+        """Return the SQL that counts the rows of the source whose parent is missing."""
+        own = [self._chosen[table.name, column] for column in one.columns]
+        is_ours = self._is_ours(one.parent)
+        of_parent = [] if is_ours else [self._chosen[one.parent, column] for column in one.parent_columns]
+        if not any(choice.note for choice in (*own, *of_parent)):
+            return orphans(table.relation, quoted(one.parent), list(zip(one.columns, one.parent_columns, strict=True)))
+        # 5 and '5' are two values in the source, and one text in the target
+        keys = [choice.reading.value for choice in of_parent] or list(map(quoted, one.parent_columns))
+        present = " AND ".join(f"{quoted(column)} IS NOT NULL" for column in one.columns)
+        known = " AND ".join(f"{key} IS NOT NULL" for key in keys)
+        return (
+            f"SELECT count(*) FROM {table.relation} WHERE {present} AND ({', '.join(c.reading.value for c in own)})"
+            f" NOT IN (SELECT {', '.join(keys)} FROM {quoted(one.parent)} WHERE {known})"
         )
 
     def _sentences(self, table: FoundTable) -> Iterator[tuple[str, bool]]:

@@ -113,6 +113,16 @@ def test_orphans_that_the_source_has_not_are_found(tmp_path: Path, run_sql: Any)
     assert "foreign key tag_item_fkey: 0 rows have no parent in the source, 1 in the target" in told(found["tag"])
 
 
+def test_rows_that_find_their_parent_as_they_are_carried_are_no_orphans(tmp_path: Path, target_url: str) -> None:
+    script = """CREATE TABLE place (id PRIMARY KEY);
+        INSERT INTO place VALUES (1), ('2'), ('x');
+        CREATE TABLE visit (number INTEGER PRIMARY KEY, place REFERENCES place);
+        INSERT INTO visit VALUES (1, 1), (2, '1'), (3, 2), (4, 'x'), (5, 'gone'), (6, NULL);"""
+    carried = carry(write_sqlite(tmp_path / "origin.db", script), target_url)
+    assert carried.faults == {}
+    assert {one.table: one.orphans for one in carried.compared} == {"place": {}, "visit": {"visit_place_fkey": (1, 1)}}
+
+
 def test_what_could_not_be_compared_is_no_pass(proof: Callable[..., dict[str, TableCompared]]) -> None:
     assert told(proof("ALTER TABLE tag RENAME COLUMN word TO term")["tag"]) == [
         "columns are missing in the target: word"
