@@ -4,6 +4,7 @@ Here: the three forms, and the file. Not here: what is listed, and in which orde
 """
 
 import csv
+import io
 import json
 import re
 import sys
@@ -44,9 +45,16 @@ def destination(path: Path | None) -> Iterator[TextIO]:
 
 def write_csv(rows: Rows, file: TextIO) -> None:
     """Write CSV with a line of FIELDS; no cell becomes a formula where a spreadsheet opens it."""
+    _in_utf8(file)
     writer = csv.DictWriter(file, FIELDS)
     writer.writeheader()
     writer.writerows({name: in_spreadsheet(value) for name, value in row.items()} for row in rows)
+
+
+def _in_utf8(file: TextIO) -> None:
+    """Let standard output have the encoding of a file: another program reads it, whatever the terminal shows."""
+    if isinstance(file, io.TextIOWrapper):
+        file.reconfigure(encoding="utf-8")
 
 
 def in_spreadsheet(value: LegacyValue) -> LegacyValue:
@@ -58,6 +66,7 @@ def in_spreadsheet(value: LegacyValue) -> LegacyValue:
 
 def write_json(rows: Rows, file: TextIO) -> None:
     """Write one array, an object with FIELDS on each line."""
+    _in_utf8(file)
     before = "[\n"
     for row in rows:
         file.write(before + json.dumps(row, ensure_ascii=False))

@@ -53,6 +53,27 @@ def test_defects_are_listed_as_json_without_personal_data(with_defects: Path, he
     assert (customer["first_name"], customer["phone_number"]) == ("xxxxxxx", "999-9999")
 
 
+def test_what_programs_read_is_utf_8_whatever_the_terminal_shows(tmp_path: Path) -> None:
+    write_bank(
+        tmp_path / "legacy.db",
+        "INSERT INTO legacy_customers VALUES (3, '\u00dcmit', '\U0001f600', 'umit', '5', NULL, 'ACTIVE')",
+    )
+    command(tmp_path, "migrate", "legacy.db", "accounts.db", "--policy", "max_reject_rate=0.5")
+    for form in ("json", "csv"):
+        done = subprocess.run(  # noqa: S603  # the program under test
+            [PROGRAM, "defects", "accounts.db", "--show-personal-data", "--format", form],
+            cwd=tmp_path,
+            env=environment(PYTHONIOENCODING="ascii"),
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
+        told = done.stdout.decode("utf-8")
+        rows = json.loads(told) if form == "json" else list(csv.DictReader(io.StringIO(told)))
+        [customer] = [json.loads(row["source_row"]) for row in rows if row["reason"] == "INVALID_EMAIL"]
+        assert (customer["first_name"], customer["last_name"]) == ("\u00dcmit", "\U0001f600"), form
+
+
 def test_defects_are_listed_as_csv(with_defects: Path, here: Here) -> None:
     said = here("defects", with_defects, "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(said.out)))
