@@ -87,4 +87,11 @@ def _explained(what: str, error: sqlite3.OperationalError) -> MigrationError:
             why="the disk where SQLite keeps its temporary files is full",
             remedy="Free some space there, or name another folder in SQLITE_TMPDIR, then run again",
         )
+    if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:
+        # the file is whole, and what we ask of tables alone does not fail
+        return MigrationError(
+            what,
+            why=f"something that it defines fails, as a view or a generated column: {text}",
+            remedy="Mend its definition, then run again",
+        )
     return MigrationError(what, why=text, remedy="Check the file with `PRAGMA integrity_check`")

@@ -7,7 +7,7 @@ import pytest
 
 from accounts_migration.databases.legacy_source import open_read_only
 from accounts_migration.errors import MigrationError
-from accounts_migration_tests.databases.legacy_source.tables import THINGS, cells, things
+from accounts_migration_tests.databases.legacy_source.tables import THINGS, cells, run, things
 
 
 def written(folder: Path, content: bytes) -> Path:
@@ -75,3 +75,15 @@ def test_a_path_may_hold_any_character(tmp_path: Path, name: str) -> None:
     path = things(tmp_path / name, [(1, b"\x00"), (2, "two")])
     assert cells(path, THINGS) == [(1, b"\x00"), (2, "two")]
     assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    ("definition", "why"),
+    [("SELECT * FROM gone", "no such table: main.gone"), ("SELECT json('x') AS key, 1 AS value", "malformed JSON")],
+)
+def test_a_view_that_fails_is_told_as_such_and_not_as_a_damaged_file(tmp_path: Path, definition: str, why: str) -> None:
+    path = run(tmp_path / "legacy.db", f"CREATE VIEW things AS {definition}")
+    with pytest.raises(MigrationError) as refused, open_read_only(path) as connection:
+        connection.execute("SELECT * FROM things").fetchall()
+    assert refused.value.why == f"something that it defines fails, as a view or a generated column: {why}"
+    assert refused.value.remedy == "Mend its definition, then run again"
