@@ -7,6 +7,7 @@ the migration of one (`migrations.py`) themselves, or anything that is asserted.
 import gc
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -33,11 +34,13 @@ _BYTES_ENOUGH = 2 * 2**30
 
 
 def pytest_configure() -> None:
-    """Let the tests' folders be in memory where there is room: a slow disk is half of their time, and proves nothing.
+    """Let the tests' folders be in memory where there is room, and let the commands that they start hear Ctrl-C.
 
-    What the tests kill is processes, and what a process has written stays without a disk, too. PostgreSQL's data stay
+    A slow disk is half of the tests' time, and proves nothing. What the tests kill is processes, and what a process has written stays without a disk, too. PostgreSQL's data stay
     on the disk: they are large, and its test server does not wait for it.
     """
+    # a shell that starts them in the background lets them ignore Ctrl-C, and so would every command under test
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if _IN_MEMORY.is_dir() and shutil.disk_usage(_IN_MEMORY).free >= _BYTES_ENOUGH:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_IN_MEMORY))
 
