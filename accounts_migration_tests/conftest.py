@@ -36,8 +36,9 @@ _BYTES_ENOUGH = 2 * 2**30
 def pytest_configure() -> None:
     """Let the tests' folders be in memory where there is room, and let the commands that they start hear Ctrl-C.
 
-    A slow disk is half of the tests' time, and proves nothing. What the tests kill is processes, and what a process has written stays without a disk, too. PostgreSQL's data stay
-    on the disk: they are large, and its test server does not wait for it.
+    A slow disk is half of the tests' time, and proves nothing. What the tests kill is processes, and what a process has
+    written stays without a disk, too. PostgreSQL's data stay on the disk: they are large, and its test server does not
+    wait for it.
     """
     # a shell that starts them in the background lets them ignore Ctrl-C, and so would every command under test
     signal.signal(signal.SIGINT, signal.default_int_handler)
