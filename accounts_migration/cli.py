@@ -1,30 +1,23 @@
 """The command line: words in, jobs launched, what they recorded out.
 
 Here: arguments and exit statuses (0 done and proved; 1 refused or failed; 2 wrong usage or configuration). Not here:
-what happens (`accounts_migration.migration`) and how it looks (`accounts_migration.console`).
+what happens (`accounts_migration.migration`), how it looks (`accounts_migration.console`), and the process that it
+happens in (`accounts_migration.program`).
 """
 
-import atexit
-import gc
-import io
-import logging
 import os
-import signal
 import sys
-import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from accounts_migration.errors import MigrationError, UsageError, refused_by_system
+from accounts_migration.errors import UsageError
 
 if TYPE_CHECKING:
     from accounts_migration.outcome import Outcome
     from accounts_migration.settings import Settings
-
-_STDERR = 2
 
 app = typer.Typer(
     help="Moves a legacy bank database into the Account Processing System and proves it to the cent and to the row.",
@@ -32,13 +25,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-
-# Dagster imports Alembic, and that Mako, which would load the lexers of every language to colour its errors; Pandera
-# looks for a library of maps with each column that it judges
-_NEEDLESS = ("mako.ext.pygmentplugin", "geopandas")
-
-_CTRL_C = 130
-"""The exit status that Typer makes of Ctrl-C."""
 
 _DATABASE = "A path, sqlite:///... or postgresql://..."
 
@@ -414,67 +400,3 @@ def ui(
     program = str(Path(sys.executable).parent / "dagster")
     words = [program, "dev", "-m", "accounts_migration.definitions", "-h", "127.0.0.1", "-p", str(port)]
     os.execv(program, words)  # noqa: S606  (no shell, fixed words)
-
-
-def app_main() -> None:
-    """Run the command line; a refusal ends with its message and its exit status, never with a traceback."""
-    try:
-        _run_app()
-    except KeyboardInterrupt:
-        # also while the libraries are still being imported
-        sys.stderr.write("Stopped. What was loaded is whole; run the same command again to go on.\n")
-        sys.exit(1)
-
-
-def _open_streams() -> None:
-    """Let the command run where nobody hears it, and where the terminal's code page lacks a letter or a line."""
-    # a file that was opened now would get the number of a closed stream, and what is printed would go into it
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
-        pass
-    os.close(descriptor)
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
-        elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
-def _run_app() -> None:
-    _open_streams()
-    warnings.filterwarnings("ignore", message=".*is currently in (beta|preview)")
-    for needless in _NEEDLESS:
-        sys.modules.setdefault(needless, None)  # type: ignore[arg-type]  # None: it cannot be imported
-    # what is imported stays: the collector need not look at it again and again
-    gc.disable()
-    from accounts_migration import console, logs
-
-    gc.freeze()
-    # a run makes many small objects and few circles of them
-    gc.set_threshold(50_000, 20, 100)
-    gc.enable()
-    # what is done by the end is done, and the exit status says so
-    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
-    try:
-        _run_command()
-    except (MigrationError, OSError) as error:
-        told = refused_by_system(error) if isinstance(error, OSError) else error
-        console.show_error(told)
-        logs.note(str(told), logging.ERROR)
-        sys.exit(2 if isinstance(told, UsageError) else 1)
-    except KeyboardInterrupt:
-        logs.note("Stopped", logging.ERROR)
-        raise
-    finally:
-        logs.end_log()
-        # the process ends: its objects need not be looked through once more
-        gc.freeze()
-
-
-def _run_command() -> None:
-    try:
-        app()
-    except SystemExit as end:
-        if end.code == _CTRL_C:
-            raise KeyboardInterrupt from end
-        raise

@@ -19,9 +19,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from accounts_migration.cli import app_main
 from accounts_migration.databases.embedded_postgres import embedded_postgres
 from accounts_migration.databases.target import Target, open_target
+from accounts_migration.program import app_main
 from accounts_migration_tests.canonical_bank import Bank
 from accounts_migration_tests.commands import SETTING_NAMES, Here, Said
 from accounts_migration_tests.legacy_bank import legacy_rows, write_legacy

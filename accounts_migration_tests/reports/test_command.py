@@ -12,8 +12,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from accounts_migration.cli import app_main
 from accounts_migration.databases.target import open_target
+from accounts_migration.program import app_main
 from accounts_migration_tests.commands import SETTING_NAMES, change, write_bank
 from accounts_migration_tests.legacy_bank import write_legacy
 from accounts_migration_tests.reports.conftest import PASSWORD
